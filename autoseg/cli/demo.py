@@ -1,0 +1,57 @@
+"""`autoseg demo`: everything once, on a dataset made up for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.cli.display import progress, say, set_verbosity, show
+from autoseg.cli.options import Quiet, Verbose
+from autoseg.cli.results import show_model
+
+STAGE = "3d_fullres"
+CASES, TEST_CASES = 20, 4
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to put it all.")] = Path(
+        "autoseg-demo"
+    ),
+    minutes: Annotated[float, typer.Option(metavar="M", help="Training time.")] = 2.5,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Makes up a small CT-like dataset and runs everything on it, on the CPU, in minutes.
+
+    Two kidneys, tumours on some of them: plan, train one fold, predict new images, score them.
+    """
+    set_verbosity(quiet, verbose)
+    from autoseg.dataset import Dataset, generate_kidneys
+    from autoseg.evaluation import evaluate
+    from autoseg.inference import Predictor, predict_cases
+    from autoseg.reporting import draw_cases, score_table
+    from autoseg.workflow import ModelJob, Request, Workspace, plan_dataset, run_job
+
+    path = folder / "kidneys"
+    made = (path / "dataset.json").is_file()
+    dataset = Dataset.open(path) if made else generate_kidneys(path, CASES, TEST_CASES)
+    say(f"Dataset: {path} ({len(dataset.cases)} training cases, {len(dataset.test_cases)} new ones)")
+    workspace = Workspace(folder / "work")
+    plan = plan_dataset(dataset, workspace, Request(device="cpu", minutes=minutes), progress=progress)
+    model = run_job(ModelJob(STAGE, 0, done=False), dataset, plan, workspace, progress=progress)
+    show_model(dataset, model)
+
+    predictions = folder / "predictions"
+    predict_cases(Predictor.load(model, "cpu"), dataset.test_cases, predictions, progress=progress)
+    scores = evaluate(predictions, path / "labelsTs", plan.dataset.labels)
+    scores.write(folder / "scores.json")
+    truth = [replace(case, label=path / "labelsTs" / f"{case.name}.nii.gz") for case in dataset.test_cases]
+    draw_cases(folder / "predictions.png", truth, predictions, scores, plan.dataset.labels)
+    show(f"\nNew images\n{score_table(scores)}")
+    show(
+        f"\nPredictions  {predictions}\nPicture      {folder / 'predictions.png'}\n"
+        f"Training     {model / 'progress.png'}\nPlan         {workspace.plan_file('default')}"
+    )

@@ -1,0 +1,75 @@
+"""Arguments and options that several commands share, and how they are resolved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from autoseg.dataset import Dataset
+    from autoseg.workflow import Request, Workspace
+
+DatasetPath = Annotated[
+    Path, typer.Argument(metavar="DATASET", help="Folder of the dataset: nnU-Net, Decathlon or KiTS layout.")
+]
+WorkspacePath = Annotated[
+    Path | None,
+    typer.Option(
+        "-w", "--workspace", metavar="DIR", help="Where everything is kept. [default: ./autoseg-work/<dataset>]"
+    ),
+]
+Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="What to compute on. [default: auto]")]
+Memory = Annotated[
+    float | None, typer.Option(metavar="GB", help="Memory for training. [default: the GPU's, or half the machine's]")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(metavar="M", help="Training time of one model. [default: 1000 epochs of 250 iterations]"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Sets a value of the plan, e.g. stages.2d.sampling.batch_size=8. Repeatable.",
+    ),
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(metavar="PLAN.json", help="Takes the stages of this plan instead of deriving them."),
+]
+NewPlanName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the plan.")]
+PlanName = Annotated[str, typer.Option("--plan", metavar="NAME", help="Which plan of the workspace to use.")]
+StageName = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_fullres.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
+Workers = Annotated[int, typer.Option(metavar="N", min=0, help="Processes that load patches while training.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Shows results and errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of what is going on.")]
+
+
+def open_workspace(dataset: Dataset, path: Path | None) -> Workspace:
+    """The workspace that was named, or the default one of the dataset."""
+    from autoseg.workflow import Workspace
+
+    return Workspace(path or Path("autoseg-work") / dataset.path.resolve().name)
+
+
+def make_request(
+    device: str | None, memory: float | None, minutes: float | None, settings: list[str] | None, like: Path | None
+) -> Request:
+    """What the options ask of a plan."""
+    from autoseg.plan import read_plan
+    from autoseg.workflow import Request
+
+    return Request(device, memory, minutes, settings or (), read_plan(like) if like else None)
+
+
+def parse_fold(text: str) -> int | str:
+    """A fold's number, or "all"."""
+    if text == "all":
+        return text
+    if not text.isdigit():
+        raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint="--fold")
+    return int(text)

@@ -1,0 +1,65 @@
+"""`autoseg plan`: decide everything about the models of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.cli.display import progress, say, set_verbosity, show
+from autoseg.cli.options import (
+    DatasetPath,
+    Device,
+    Jobs,
+    Like,
+    Memory,
+    Minutes,
+    NewPlanName,
+    Quiet,
+    Settings,
+    Verbose,
+    WorkspacePath,
+    make_request,
+    open_workspace,
+)
+
+
+def plan(
+    dataset: DatasetPath,
+    workspace: WorkspacePath = None,
+    device: Device = None,
+    memory: Memory = None,
+    minutes: Minutes = None,
+    like: Like = None,
+    settings: Settings = None,
+    name: NewPlanName = "default",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Writes the plan there as well.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Prints every decision and why.")] = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Derives a plan from the dataset's fingerprint and a budget.
+
+    With --minutes the candidate networks are timed on this machine, and one is chosen that it can
+    really train in the time.
+    """
+    set_verbosity(quiet, verbose)
+    from autoseg.dataset import Dataset
+    from autoseg.plan import write_plan
+    from autoseg.reporting import explain as explained
+    from autoseg.workflow import fingerprint_in_workspace, plan_in_workspace
+
+    opened = Dataset.open(dataset)
+    space = open_workspace(opened, workspace)
+    facts = fingerprint_in_workspace(opened, space, jobs, progress)
+    request = make_request(device, memory, minutes, settings, like)
+    derived = plan_in_workspace(facts, space, name, request)
+    say(f"Plan: {space.plan_file(name)}")
+    if output:
+        write_plan(output, derived)
+    if explain:
+        show(explained(derived))

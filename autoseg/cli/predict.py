@@ -1,0 +1,47 @@
+"""`autoseg predict`: label maps for images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.cli.display import complain, progress, say, set_verbosity
+from autoseg.cli.options import Device, Quiet, Verbose
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A fold's folder, or a stage's folder: its folds are averaged.")
+    ],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Image files, folders of images, or a dataset.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the label maps.")],
+    no_tta: Annotated[
+        bool, typer.Option("--no-tta", help="No mirrored views: several times faster, a little less accurate.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Writes NAME.npz too: one channel a class or region.")
+    ] = False,
+    device: Device = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Segments images: NAME.nii.gz for NAME_0000.nii.gz, on the image's own grid.
+
+    What is in OUTPUT already is kept. Exit code 1 if some images failed; the others are done.
+    """
+    set_verbosity(quiet, verbose)
+    from autoseg.dataset import find_cases
+    from autoseg.inference import Predictor, predict_cases
+
+    predictor = Predictor.load(model, device or "auto", mirror=not no_tta)
+    cases = find_cases(inputs, len(predictor.model.plan.dataset.channels))
+    failures = predict_cases(predictor, cases, output, probabilities, progress=progress)
+    for failure in failures:
+        complain(failure)
+    say(f"{len(cases) - len(failures)} of {len(cases)} cases predicted: {output}")
+    if failures:
+        raise typer.Exit(1)

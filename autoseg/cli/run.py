@@ -1,0 +1,70 @@
+"""`autoseg run`: the whole path."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autoseg.cli.display import progress, say, set_verbosity
+from autoseg.cli.options import (
+    DatasetPath,
+    Device,
+    Jobs,
+    Like,
+    Memory,
+    Minutes,
+    NewPlanName,
+    Quiet,
+    Settings,
+    StageName,
+    Verbose,
+    Workers,
+    WorkspacePath,
+    make_request,
+    open_workspace,
+    parse_fold,
+)
+from autoseg.cli.results import show_model
+
+
+def run(
+    dataset: DatasetPath,
+    workspace: WorkspacePath = None,
+    stage: StageName = None,
+    folds: Annotated[str, typer.Option(metavar="0,1,…", help="Folds to train, or all.")] = "0,1,2,3,4",
+    device: Device = None,
+    memory: Memory = None,
+    minutes: Minutes = None,
+    like: Like = None,
+    settings: Settings = None,
+    name: NewPlanName = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plans, lists what would be trained, and stops.")] = False,
+    workers: Workers = 1,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Checks, fingerprints, plans, preprocesses, trains and scores, skipping what is done.
+
+    Without --stage every stage of the plan is trained. Interrupted, it is continued by the same command.
+    """
+    set_verbosity(quiet, verbose)
+    from autoseg.dataset import Dataset
+    from autoseg.workflow import list_jobs, plan_dataset, run_job
+
+    opened = Dataset.open(dataset)
+    space = open_workspace(opened, workspace)
+    chosen_folds = [parse_fold(fold.strip()) for fold in folds.split(",")]
+    request = make_request(device, memory, minutes, settings, like)
+    plan = plan_dataset(opened, space, request, name, jobs, progress)
+    say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
+    todo = list_jobs(plan, space, stage, chosen_folds)
+    for job in todo:
+        length = plan.stages[job.stage].training
+        time = f"{length.minutes:g} minutes" if length.minutes else f"{length.epochs} epochs"
+        say(f"  {job.stage}, fold {job.fold}: {'trained already' if job.done else f'to train, {time}'}")
+    if dry_run:
+        return
+    for job in todo:
+        show_model(opened, run_job(job, opened, plan, space, workers, jobs, progress))

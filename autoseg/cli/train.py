@@ -1,0 +1,55 @@
+"""`autoseg train`: one model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autoseg.cli.display import progress, set_verbosity
+from autoseg.cli.options import (
+    DatasetPath,
+    Device,
+    Jobs,
+    PlanName,
+    Quiet,
+    Settings,
+    StageName,
+    Verbose,
+    Workers,
+    WorkspacePath,
+    open_workspace,
+    parse_fold,
+)
+from autoseg.cli.results import show_model
+
+
+def train(
+    dataset: DatasetPath,
+    workspace: WorkspacePath = None,
+    stage: StageName = None,
+    fold: Annotated[str, typer.Option(metavar="0..4|all", help="Which fifth of the cases to validate on.")] = "0",
+    plan: PlanName = "default",
+    settings: Settings = None,
+    device: Device = None,
+    workers: Workers = 1,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Trains one fold of a stage by a plan that 'autoseg plan' made, and scores it on whole cases.
+
+    Killed or interrupted, it goes on from the last finished epoch when it is run again.
+    """
+    set_verbosity(quiet, verbose)
+    from autoseg.dataset import Dataset
+    from autoseg.plan import with_settings
+    from autoseg.workflow import find_stage, preprocess
+    from autoseg.workflow import train as fit
+
+    opened = Dataset.open(dataset)
+    space = open_workspace(opened, workspace)
+    chosen = with_settings(space.read_plan(plan), settings or ())
+    name = find_stage(chosen, stage)
+    preprocess(opened, chosen, name, space, jobs, progress)
+    show_model(opened, fit(chosen, name, parse_fold(fold), space, device, workers, progress))

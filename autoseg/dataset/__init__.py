@@ -1,0 +1,53 @@
+"""What is on disk.
+
+Comes in: the path of a folder, or of image files. Goes out: `Dataset` with its `Case`s and
+`Labels`, images and label maps as arrays with their `Grid`, folds, and findings of the check.
+"""
+
+from autoseg.dataset.check import Finding, can_train, check_dataset
+from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.description import Description
+from autoseg.dataset.folds import Fold, make_folds
+from autoseg.dataset.images import (
+    IMAGE_ENDINGS,
+    Header,
+    Image,
+    read_grid,
+    read_header,
+    read_image,
+    read_label_map,
+    split_ending,
+    write_image,
+    write_label_map,
+)
+from autoseg.dataset.labels import IGNORE_CLASS, Labels, Region, region_members
+from autoseg.dataset.layouts import find_cases, open_dataset
+from autoseg.dataset.synthetic import generate_kidneys
+
+__all__ = [
+    "IGNORE_CLASS",
+    "IMAGE_ENDINGS",
+    "Case",
+    "Dataset",
+    "Description",
+    "Finding",
+    "Fold",
+    "Header",
+    "Image",
+    "Labels",
+    "Region",
+    "can_train",
+    "check_dataset",
+    "find_cases",
+    "generate_kidneys",
+    "make_folds",
+    "open_dataset",
+    "read_grid",
+    "read_header",
+    "read_image",
+    "read_label_map",
+    "region_members",
+    "split_ending",
+    "write_image",
+    "write_label_map",
+]

@@ -1,0 +1,233 @@
+"""Reading and writing images: NIfTI, NRRD, MHA, PNG, TIFF, all through SimpleITK.
+
+Comes in: paths. Goes out: `Image`, a (channels, z, y, x) array with its grid; and label maps,
+(z, y, x) arrays of integers, read and written on the same grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.dataset.nifti import verify_nifti
+from autoseg.errors import DatasetError
+from autoseg.files import atomic_path
+from autoseg.geometry import Grid
+
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
+
+
+class Image(NamedTuple):
+    """An image in memory.
+
+    Attributes:
+        array: (channels, z, y, x), float32, in the file's own intensities.
+        grid: where the voxels lie.
+    """
+
+    array: NDArray[np.float32]
+    grid: Grid
+
+
+class Header(NamedTuple):
+    """What an image file says of itself before its voxels are read.
+
+    Attributes:
+        grid: where the voxels lie.
+        channels: how many the file holds.
+    """
+
+    grid: Grid
+    channels: int
+
+
+def read_image(*paths: str | Path) -> Image:
+    """Reads an image: one file, or several whose channels are stacked in the order given.
+
+    A 4-D file (Medical Segmentation Decathlon) and a picture or volume of vectors (RGB) give
+    several channels. The transparency of a PNG is not an intensity: it is dropped.
+
+    Raises:
+        DatasetError: a file is absent, damaged or no image, or the files lie on different grids.
+    """
+    read = [_read(Path(path)) for path in paths]
+    parts = [Part(f"channel {i}", Path(paths[i]), grid) for i, (_, grid) in enumerate(read)]
+    if mismatch := describe_mismatch("channels", parts):
+        raise DatasetError(f"{mismatch}\nResample the channels onto one grid.")
+    arrays = [array.astype(np.float32, copy=False) for array, _ in read]
+    return Image(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], parts[0].grid)
+
+
+def read_label_map(path: str | Path) -> tuple[NDArray[np.integer], Grid]:
+    """Reads a label map.
+
+    Returns:
+        The map, (z, y, x), in the file's integer type; a map stored as floating point becomes
+        int32. And its grid.
+
+    Raises:
+        DatasetError: as `read_image`; or the file holds several channels, or a value that is not
+            a whole number.
+    """
+    path = Path(path)
+    array, grid = _read(path)
+    if len(array) != 1:
+        raise DatasetError(
+            f"{path}: {len(array)} channels, but a label map has one. Store it as one channel of whole numbers."
+        )
+    return _integers(array[0], path), grid
+
+
+def read_header(path: str | Path) -> Header:
+    """Grid and number of channels, without reading a voxel.
+
+    Raises:
+        DatasetError: the file is absent or no image.
+    """
+    path = _existing(Path(path))
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with _itk(path, "cannot be read as an image"):
+        reader.ReadImageInformation()
+    return _header(reader, reader.GetNumberOfComponents(), path)
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Where an image's voxels lie, without reading one.
+
+    Raises:
+        DatasetError: the file is absent or no image.
+    """
+    return read_header(path).grid
+
+
+def write_label_map(path: str | Path, label_map: NDArray[np.integer], grid: Grid) -> None:
+    """Writes a label map, atomically and compressed.
+
+    Args:
+        path: the file; its ending chooses the format.
+        label_map: (z, y, x); its integer type is kept.
+        grid: of the image it belongs to. A 2-D grid gives a 2-D file.
+
+    Raises:
+        DatasetError: the ending is unknown, or its format cannot hold such an array.
+    """
+    write_image(path, label_map, grid)
+
+
+def write_image(path: str | Path, volume: NDArray[Any], grid: Grid) -> None:
+    """Writes an image of one channel, (z, y, x), as `write_label_map` does."""
+    path = Path(path)
+    if volume.shape != grid.shape:
+        raise ValueError(f"array of shape {volume.shape} for a grid of shape {grid.shape}")
+    _, ending = split_ending(path.name)
+    if not ending:
+        raise DatasetError(f"{path}: no image format has this ending. Use one of {', '.join(IMAGE_ENDINGS)}.")
+    if ending.lower() == ".png" and grid.dimensions == 3:  # ITK would write the first slice and say nothing
+        raise DatasetError(f"{path}: a PNG file cannot hold a volume ({grid}). Use .nii.gz.")
+    image = sitk.GetImageFromArray(volume[0] if grid.dimensions == 2 else volume)
+    image.SetSpacing(grid.spacing_mm[::-1][: grid.dimensions])
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    with atomic_path(path, ending) as temporary, _itk(path, "cannot be written in this format"):
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+
+
+def split_ending(filename: str) -> tuple[str, str]:
+    """The name of an image file without its ending, and the ending; that is "" where no format has it.
+
+    >>> split_ending("liver_0.nii.gz"), split_ending("README.md")
+    (('liver_0', '.nii.gz'), ('README.md', ''))
+    """
+    for ending in IMAGE_ENDINGS:
+        if filename.lower().endswith(ending):
+            return filename[: -len(ending)], filename[-len(ending) :]
+    return filename, ""
+
+
+def _read(path: Path) -> tuple[NDArray[Any], Grid]:
+    """The voxels of one file, (channels, z, y, x) in the file's type, and their grid."""
+    verify_nifti(_existing(path))
+    with _itk(path, "cannot be read as an image"):
+        image = sitk.ReadImage(str(path))
+    vectors = image.GetNumberOfComponentsPerPixel()
+    grid, channels = _header(image, vectors, path)
+    array = sitk.GetArrayFromImage(image)
+    if vectors > 1:
+        array = np.ascontiguousarray(np.moveaxis(array, -1, 0)[:channels])
+    return array.reshape(channels, *grid.shape), grid
+
+
+def _header(source: sitk.Image | sitk.ImageFileReader, vectors: int, path: Path) -> Header:
+    size, spacing, dimensions = source.GetSize(), source.GetSpacing(), len(source.GetSize())
+    if dimensions not in (2, 3, 4) or (dimensions == 4 and vectors > 1):
+        of = f" of vectors of {vectors}" if vectors > 1 else ""
+        raise DatasetError(
+            f"{path}: an image of {dimensions} dimensions{of}. Store each channel as a 2-D or 3-D image of its own."
+        )
+    direction = np.array(source.GetDirection()).reshape(dimensions, dimensions)
+    spatial = min(dimensions, 3)
+    if vectors == 4 and path.suffix.lower() == ".png":
+        vectors = 3
+    grid = Grid(
+        shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),
+        spacing_mm=(*(1.0,) * (3 - spatial), *spacing[:spatial][::-1]),
+        origin=tuple(source.GetOrigin()[:spatial]),
+        direction=tuple(direction[:spatial, :spatial].ravel().tolist()),
+        dimensions=spatial,
+    )
+    return Header(grid, size[3] if dimensions == 4 else vectors)
+
+
+def _integers(label_map: NDArray[Any], path: Path) -> NDArray[np.integer]:
+    if np.issubdtype(label_map.dtype, np.integer):
+        return label_map
+    with np.errstate(invalid="ignore"):
+        whole = label_map.astype(np.int32)
+    wrong = label_map[whole != label_map]  # NaN and infinity, too, equal no integer
+    if wrong.size:
+        raise DatasetError(
+            f"{path}: the label map holds {wrong[0]:g}, which is not a whole number ({wrong.size} voxels are not). "
+            "Resample label maps by nearest neighbour only, and store integers."
+        )
+    return whole
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        found = "a folder, not an image file" if path.is_dir() else "no such file"
+        raise DatasetError(f"{path}: {found}. Give the path of an image.")
+    return path
+
+
+@contextmanager
+def _itk(path: Path, problem: str) -> Iterator[None]:
+    """Keeps ITK's warnings off the console and turns its exceptions into a `DatasetError`."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as said:
+        raise DatasetError(f"{path}: {problem} ({_short(str(said))}). {_remedy(str(said))}") from None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def _short(said: str) -> str:
+    """What ITK said, without where in its source it said so."""
+    reason = " ".join(said.split("ERROR:")[-1].split())
+    return re.sub(r"^\w+\(0x[0-9a-f]+\): ", "", reason)[:160].rstrip(". ")
+
+
+def _remedy(said: str) -> str:
+    if "orthonormal" in said:
+        return "The axes of the file are not at right angles: resample it onto a grid whose axes are."
+    return "The file is damaged or of another format: copy it again from its source, or convert it."

@@ -1,0 +1,180 @@
+"""Dataset → fingerprint: every case is read once, several at a time.
+
+Comes in: a dataset. Goes out: its `Fingerprint`: grids, foreground intensities, label sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.description import Description
+from autoseg.dataset.images import Image, read_image, read_label_map
+from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.errors import DatasetError
+from autoseg.fingerprint.crop import nonzero_box
+from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities, LabelFacts, Spread
+from autoseg.fingerprint.orientation import orientation
+from autoseg.parallel import available_cores, map_items
+from autoseg.progress import Progress, silent
+
+SEED = 1234
+
+# Foreground voxels sampled in all cases together. nnU-Net takes ten times as many, 400 MB a channel;
+# with these, the 0.5th percentile of the sample lies between the 0.49th and 0.51st of the foreground.
+SAMPLES = 10_000_000
+
+Samples = NDArray[np.float32]  # (channels, voxels)
+
+
+class _Part(NamedTuple):
+    """One target in one case."""
+
+    voxels: int
+    volume_mm3: float
+    components: int
+
+
+class _Measured(NamedTuple):
+    """What is kept of one case."""
+
+    facts: CaseFacts
+    samples: Samples
+    parts: dict[str, _Part]
+
+
+def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> Fingerprint:
+    """Measures every training case. The result does not depend on the number of jobs.
+
+    Args:
+        dataset: its training cases must have label maps.
+        jobs: cases read at once, each in a process; None for one a core.
+        progress: told of every case.
+
+    Raises:
+        DatasetError: a case lacks its label map or cannot be read, image and label map do not
+            fit each other or the description, or no case has any foreground.
+    """
+    advice = f"`autoseg check {dataset.path}` lists all that is wrong with the dataset."
+    if not dataset.cases:
+        raise DatasetError(f"{dataset.path} holds no training cases. {advice}")
+    measured = map_items(
+        partial(_measure, dataset.description, SAMPLES // len(dataset.cases), advice),
+        list(enumerate(dataset.cases)),
+        available_cores() if jobs is None else jobs,
+        "measuring",
+        progress,
+        name=lambda item: item[1].name,
+    )
+    samples = np.concatenate([case.samples for case in measured], axis=1)
+    if samples.shape[1] == 0:
+        raise DatasetError(f"{dataset.path}: every label map is empty, there is nothing to learn. {advice}")
+    return Fingerprint(
+        dataset=dataset.description,
+        cases=tuple(case.facts for case in measured),
+        intensities=tuple(_intensities(channel) for channel in samples),
+        median_relative_size=float(np.median([case.facts.relative_size for case in measured])),
+        labels={
+            name: _label_facts(values, [case.parts[name] for case in measured])
+            for name, values in dataset.description.labels.targets.items()
+        },
+    )
+
+
+def _measure(description: Description, quota: int, advice: str, item: tuple[int, Case]) -> _Measured:
+    """Reads one case; runs in a worker process."""
+    place, case = item
+    try:
+        image, classes = _read(case, description)
+        samples = _sample(image.array, classes != 0, quota, np.random.default_rng([SEED, place]))
+    except DatasetError as problem:
+        raise DatasetError(f"case '{case.name}': {problem}\n{advice}") from None
+    box = nonzero_box(image.array)
+    after_crop = tuple(part.stop - part.start for part in box)
+    facts = CaseFacts(
+        name=case.name,
+        shape=image.grid.shape,
+        spacing_mm=image.grid.spacing_mm,
+        shape_after_crop=after_crop,
+        relative_size=math.prod(after_crop) / math.prod(image.grid.shape),
+        orientation=orientation(image.grid),
+    )
+    voxel_mm3 = math.prod(image.grid.spacing_mm)
+    targets = description.labels.target_classes
+    return _Measured(facts, samples, {name: _part(np.isin(classes, of), voxel_mm3) for name, of in targets.items()})
+
+
+def _read(case: Case, description: Description) -> tuple[Image, NDArray[np.int16]]:
+    if case.label is None:
+        raise DatasetError("no label map. Add it, or take the case out of the training cases.")
+    image = read_image(*case.images)
+    if len(image.array) != len(description.channels):
+        raise DatasetError(
+            f"the image has {len(image.array)} channels, the dataset declares {len(description.channels)} "
+            f"({', '.join(description.channels)}). Correct the files or the declaration."
+        )
+    label_map, grid = read_label_map(case.label)
+    parts = [Part("image", case.images[0], image.grid), Part("label", case.label, grid)]
+    if mismatch := describe_mismatch("label and image", parts):
+        raise DatasetError(f"{mismatch}\nResample the label onto the image (nearest neighbour), or leave the case out.")
+    return image, description.labels.to_classes(label_map)
+
+
+def _sample(
+    image: NDArray[np.float32], foreground: NDArray[np.bool_], quota: int, random: np.random.Generator
+) -> Samples:
+    """All foreground voxels, or `quota` of them drawn uniformly, none twice."""
+    places = np.flatnonzero(foreground)
+    if len(places) > quota:
+        places = np.sort(random.choice(places, quota, replace=False, shuffle=False))
+    samples = image.reshape(len(image), -1)[:, places]
+    if not np.isfinite(samples).all():
+        raise DatasetError("the image holds NaN or infinity. Replace these voxels, or leave the case out.")
+    return samples
+
+
+def _part(mask: NDArray[np.bool_], voxel_mm3: float) -> _Part:
+    voxels = int(mask.sum())
+    if voxels == 0:
+        return _Part(0, 0.0, 0)
+    inside = np.ascontiguousarray(mask[nonzero_box(mask[None])])
+    components = cc3d.connected_components(inside, connectivity=26, return_N=True)[1]
+    return _Part(voxels, voxels * voxel_mm3, int(components))
+
+
+def _intensities(samples: NDArray[np.float32]) -> Intensities:
+    values = samples.astype(np.float64)
+    low, median, high = np.percentile(values, [0.5, 50, 99.5])
+    return Intensities(
+        mean=float(values.mean()),
+        median=float(median),
+        std=float(values.std()),
+        min=float(values.min()),
+        max=float(values.max()),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+    )
+
+
+def _label_facts(values: tuple[int, ...], parts: Sequence[_Part]) -> LabelFacts:
+    present = [part for part in parts if part.voxels]
+    return LabelFacts(
+        values=values,
+        voxels=sum(part.voxels for part in present),
+        share_of_cases=len(present) / len(parts),
+        volume_mm3=_spread([part.volume_mm3 for part in present]),
+        components=_spread([part.components for part in present]),
+    )
+
+
+def _spread(numbers: Sequence[float]) -> Spread | None:
+    if not numbers:
+        return None
+    return Spread(min=min(numbers), median=float(np.median(numbers)), max=max(numbers))

@@ -1,0 +1,123 @@
+"""What a fingerprint is, and fingerprint.json.
+
+Comes in: facts measured by `extract_fingerprint`, or the file. Goes out: the file, or the facts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, ValidationError
+
+from autoseg.dataset.description import Description
+from autoseg.errors import WorkspaceError
+from autoseg.files import read_json, write_json
+from autoseg.frozen import Frozen
+
+FORMAT: Final = 1
+
+
+class CaseFacts(Frozen):
+    """The grid of one case.
+
+    Attributes:
+        name: of the case.
+        shape: voxels, (z, y, x).
+        spacing_mm: (z, y, x); a 2-D image has z = 1.0.
+        shape_after_crop: voxels of the box that holds all that is not 0, (z, y, x).
+        relative_size: voxels after the crop as a share of those before, 0…1.
+        orientation: where the index of the file's first, second and third axis (x, y, z) grows
+            towards: "LPS" is left, posterior, superior; the letters mean what they mean in
+            nibabel's "RAS". Oblique axes count as the nearest straight one. None in 2-D.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    shape_after_crop: tuple[int, int, int]
+    relative_size: float
+    orientation: str | None
+
+
+class Intensities(Frozen):
+    """Intensities of one channel over the foreground (every voxel that is not background)."""
+
+    mean: float
+    median: float
+    std: float
+    min: float
+    max: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+class Spread(Frozen):
+    """A number that differs from case to case."""
+
+    min: float
+    median: float
+    max: float
+
+
+class LabelFacts(Frozen):
+    """What is known of one target: a label, or a region of several.
+
+    Attributes:
+        values: file values that make it up.
+        voxels: in all cases together.
+        share_of_cases: that contain it, 0…1.
+        volume_mm3: a case, over the cases that contain it; in 2-D, with pixels 1 mm thick.
+            None where no case does.
+        components: connected parts a case (26 neighbours), over the same cases.
+    """
+
+    values: tuple[int, ...]
+    voxels: int
+    share_of_cases: float
+    volume_mm3: Spread | None
+    components: Spread | None
+
+
+class Fingerprint(Frozen):
+    """The facts a plan is derived from.
+
+    Attributes:
+        format: version of this file format.
+        dataset: channels and labels.
+        cases: one entry a training case, in the dataset's order.
+        intensities: one entry a channel.
+        median_relative_size: median of the cases' relative sizes after the crop.
+        labels: name of a target → facts.
+    """
+
+    format: Literal[1] = FORMAT
+    dataset: Description
+    cases: tuple[CaseFacts, ...] = Field(min_length=1)
+    intensities: tuple[Intensities, ...]
+    median_relative_size: float
+    labels: dict[str, LabelFacts]
+
+
+def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
+    """Writes fingerprint.json, atomically."""
+    write_json(path, fingerprint.model_dump(mode="json"))
+
+
+def read_fingerprint(path: Path) -> Fingerprint:
+    """Reads fingerprint.json.
+
+    Raises:
+        WorkspaceError: the file is absent, is not JSON, has another format or lacks a field.
+    """
+    content = read_json(path, WorkspaceError)
+    remedy = "Run `autoseg fingerprint` again."
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise WorkspaceError(f"{path}: fingerprint of format {found!r}; this version reads format {FORMAT}. {remedy}")
+    try:
+        return Fingerprint.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise WorkspaceError(f"{path}: field '{field}': {first['msg']}. {remedy}") from None

@@ -1,0 +1,20 @@
+"""Prediction: a model's folder and images come in, label maps on the images' own grids go out.
+
+A window slides over the prepared image; overlapping windows, mirrored views and folds are averaged.
+"""
+
+from autoseg.inference.folder import predict_cases, read_labels
+from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
+from autoseg.inference.predictor import Prediction, Predictor
+
+__all__ = [
+    "Model",
+    "Prediction",
+    "Predictor",
+    "describe_machine",
+    "is_trained",
+    "predict_cases",
+    "read_labels",
+    "read_model",
+    "write_model",
+]

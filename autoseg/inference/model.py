@@ -1,0 +1,133 @@
+"""A trained model on disk: `weights.safetensors` beside `model.json`.
+
+The one module that reads and writes the two. The JSON holds the whole plan, so a model needs
+nothing but its folder; nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from autoseg.errors import ModelError
+from autoseg.files import atomic_path, read_json, write_json
+from autoseg.frozen import Frozen
+from autoseg.plan import Plan
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+
+
+class Model(Frozen):
+    """What a model is and where it comes from.
+
+    Attributes:
+        plan: the whole plan it was trained by.
+        stage: name of its stage in the plan.
+        fold: number of the fold, or "all".
+        training_cases: names of the cases it was fitted to.
+        validation_cases: names of the cases it was not.
+        trained: what the training took: epochs, iterations, minutes.
+        machine: versions and hardware.
+    """
+
+    format: Literal[1] = 1
+    plan: Plan
+    stage: str
+    fold: int | Literal["all"]
+    training_cases: tuple[str, ...]
+    validation_cases: tuple[str, ...]
+    trained: dict[str, float]
+    machine: dict[str, str] = Field(default_factory=dict)
+
+
+def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Writes a model; the weights come last, so their presence says that it is whole."""
+    write_json(folder / DESCRIPTION, model.model_dump(mode="json"))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+
+
+def read_model(folder: Path) -> Model:
+    """Reads what a model is.
+
+    Raises:
+        ModelError: the folder is no model, or its description is broken.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(_no_weights(folder))
+    data: Any = read_json(folder / DESCRIPTION, ModelError)
+    try:
+        return Model.model_validate(data)
+    except ValidationError as invalid:
+        fault = invalid.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise ModelError(
+            f"{folder / DESCRIPTION}: not a model of format 1 ({place}: {fault['msg']}). "
+            "It was written by another version or changed by hand; train again, or restore the file."
+        ) from None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Reads a model's weights.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    try:
+        return dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, OSError) as problem:
+        raise ModelError(
+            f"{folder / WEIGHTS}: the weights cannot be read ({problem}). Remove the file and run the training "
+            "command again: it continues from its checkpoint."
+        ) from None
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a folder holds a whole model."""
+    return (folder / WEIGHTS).is_file() and (folder / DESCRIPTION).is_file()
+
+
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """Versions, processor and date, recorded with every model."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    packages = ("autoseg", "torch", "numpy", "scipy", "SimpleITK", "blosc2")
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device.type,
+        "hardware": hardware,
+        "threads": str(torch.get_num_threads()),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _no_weights(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder}: no such folder. Name the folder of a fold, or of a stage whose folds are trained."
+    if (folder / "resume.pt").is_file():
+        return f"{folder}: the training has not finished. Run the same training command again to continue it."
+    return (
+        f"{folder}: no model here ({WEIGHTS} is missing). Name the folder of a trained fold "
+        "(…/models/PLAN/STAGE/fold_0), or of a stage with trained folds."
+    )

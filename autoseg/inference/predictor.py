@@ -1,0 +1,179 @@
+"""From an image to its label map, by one model or by all folds of a stage.
+
+Comes in: a model's folder; then images, one after another. Goes out: label maps and, where wanted,
+probabilities, each on the image's own grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from autoseg.dataset import Image
+from autoseg.errors import ModelError
+from autoseg.geometry import Grid, plain_grid
+from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
+from autoseg.inference.sliding_window import predict_logits
+from autoseg.networks import build_network
+from autoseg.networks.devices import find_device
+from autoseg.plan import Stage
+from autoseg.preprocessing import Placement, prepare_image, restore_labels, restore_probabilities
+from autoseg.progress import Step
+
+
+class Prediction(NamedTuple):
+    """What a predictor says of an image.
+
+    Attributes:
+        label_map: values as in the dataset's label files, (z, y, x) on the image's own grid.
+        grid: of the image.
+        probabilities: (outputs, z, y, x), float32, one channel a class (background first) or region;
+            None unless asked for.
+    """
+
+    label_map: NDArray[np.integer]
+    grid: Grid
+    probabilities: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model in memory, ready for any number of images.
+
+    Attributes:
+        model: what it is.
+        networks: one a fold, in evaluation mode on `device`.
+        device: where it computes.
+        mirror: test-time augmentation by mirroring, as the plan says.
+    """
+
+    model: Model
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+    mirror: bool = True
+
+    @staticmethod
+    def load(folder: str | Path, device: str = "auto", mirror: bool = True) -> Predictor:
+        """Loads the model of a fold's folder, or of a stage's folder with all its trained folds.
+
+        Args:
+            folder: …/models/PLAN/STAGE/fold_0, or …/models/PLAN/STAGE.
+            device: "auto", "cpu", "cuda", "mps".
+            mirror: test-time augmentation; without it prediction is several times faster.
+
+        Raises:
+            ModelError: no model there, or it cannot be read.
+        """
+        folders = model_folders(Path(folder))
+        models = [read_model(fold) for fold in folders]
+        if any(model.plan.stages != models[0].plan.stages for model in models):
+            raise ModelError(
+                f"{folder}: the folds were trained by different plans. Train them again, or name one fold."
+            )
+        chosen = find_device(device)
+        networks = tuple(_load_network(model, fold, chosen) for model, fold in zip(models, folders, strict=True))
+        return Predictor(models[0], networks, chosen, mirror)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the plan that the networks belong to."""
+        return self.model.plan.stages[self.model.stage]
+
+    def predict(
+        self,
+        image: Image | NDArray[np.generic],
+        spacing_mm: Sequence[float] | None = None,
+        probabilities: bool = False,
+        step: Step | None = None,
+    ) -> Prediction:
+        """Segments one image.
+
+        Args:
+            image: from `autoseg.read_image`, or an array (z, y, x) or (channels, z, y, x).
+            spacing_mm: voxel size (z, y, x), mm; needed with an array.
+            probabilities: return them too.
+            step: told of every finished share of the image.
+
+        Raises:
+            ModelError: the image has not the channels the model was trained on.
+        """
+        image = _as_image(image, spacing_mm)
+        expected = self.model.plan.dataset.channels
+        if len(image.array) != len(expected):
+            raise ModelError(
+                f"the image has {len(image.array)} channels; the model was trained on {len(expected)} "
+                f"({', '.join(expected)}). Give one file a channel, NAME_0000 to NAME_{len(expected) - 1:04d}."
+            )
+        array, placement = prepare_image(image, self.stage.preprocessing)
+        return self.predict_prepared(torch.from_numpy(array), placement, probabilities, step)
+
+    def predict_prepared(
+        self, array: Tensor, placement: Placement, probabilities: bool = False, step: Step | None = None
+    ) -> Prediction:
+        """Segments an image that is preprocessed already; see `predict`.
+
+        Args:
+            array: (channels, z, y, x), as `prepare_image` returns it.
+            placement: where it lies in the image.
+            probabilities: return them too.
+            step: told of every finished share of the image.
+        """
+        labels = self.model.plan.dataset.labels
+        logits = predict_logits(self.networks, array, self.stage, labels.outputs, self.device, self.mirror, step)
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelError("the network returned NaN or infinity. Look for NaN or extreme values in the image.")
+        label_map = restore_labels(logits, placement, labels)
+        shares = restore_probabilities(logits, placement, labels) if probabilities else None
+        return Prediction(label_map, placement.grid, shares)
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """The folders of the models that a path names: itself, or the trained folds in it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder]
+    folds = [path for path in folder.glob("fold_*") if (path / WEIGHTS).is_file()] if folder.is_dir() else []
+    if not folds:
+        read_model(folder)  # raises, saying what is wrong with the folder
+    return sorted(
+        folds, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    )
+
+
+def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module:
+    dataset = model.plan.dataset
+    network = build_network(model.plan.stages[model.stage].network, len(dataset.channels), dataset.labels.outputs)
+    try:
+        network.load_state_dict(read_weights(folder))
+    except RuntimeError as problem:
+        first = str(problem).splitlines()[1].strip() if "\n" in str(problem) else str(problem)
+        raise ModelError(
+            f"{folder}: the weights do not fit the network of the plan in model.json ({first}). "
+            "One of the two files is from another training."
+        ) from None
+    return network.to(device).eval()
+
+
+def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | None) -> Image:
+    if isinstance(image, Image):
+        return image
+    array = np.asarray(image, dtype=np.float32)
+    array = array[None] if array.ndim == 3 else array
+    if array.ndim != 4 or spacing_mm is None or len(spacing_mm) != 3:
+        raise ModelError(
+            f"an array of shape {np.shape(image)} with spacing {spacing_mm}: expected (z, y, x) or (channels, z, y, x) "
+            "voxels and spacing_mm=(z, y, x)."
+        )
+    z, y, x = array.shape[1:]
+    return Image(array, plain_grid((z, y, x), (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))))

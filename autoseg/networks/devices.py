@@ -1,0 +1,70 @@
+"""What the machine can compute on, and in which precision.
+
+Comes in: a device's name, or "auto". Goes out: a torch device, the precision that pays there,
+and the autocast context that applies it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from autoseg.errors import AutosegError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes a GPU where there is one.
+
+    Raises:
+        AutosegError: no such device on this machine.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
+    kind = name.partition(":")[0]
+    if not present.get(kind, False):
+        here = ", ".join(device for device, there in present.items() if there)
+        raise AutosegError(f"device '{name}' is not to be had on this machine. There is: {here} (or auto).")
+    return torch.device(name)
+
+
+def best_precision(device: torch.device) -> Precision:
+    """The fastest precision that trains well: bfloat16 where the hardware computes in it, else float16 on CUDA."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if device.type == "cpu" and _cpu_computes_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Computes in `precision` inside; in float32 where the device lacks it."""
+    runs = precision != "float32" and device.type != "mps" and (precision != "float16" or device.type == "cuda")
+    return torch.autocast(device.type, dtype=getattr(torch, precision) if runs else torch.bfloat16, enabled=runs)
+
+
+def memory_gb(device: torch.device) -> float:
+    """Memory of a device for training, GB: all of a GPU's, half of the machine's for a CPU."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
+    return _machine_memory_gb() / 2
+
+
+def _machine_memory_gb() -> float:
+    import os
+
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return 16.0
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether the processor has bfloat16 instructions; torch runs it without them, but slower than float32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -1,0 +1,20 @@
+"""What a plan is: frozen data that says everything about a model, without logic and without torch.
+
+Comes in: JSON. Goes out: a checked `Plan` whose parts the other folders take.
+"""
+
+from autoseg.plan.files import check_plan, plan_schema, read_plan, with_settings, write_plan
+from autoseg.plan.plan import Budget, Decision, Device, Plan, Stage
+
+__all__ = [
+    "Budget",
+    "Decision",
+    "Device",
+    "Plan",
+    "Stage",
+    "check_plan",
+    "plan_schema",
+    "read_plan",
+    "with_settings",
+    "write_plan",
+]

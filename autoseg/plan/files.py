@@ -1,0 +1,158 @@
+"""Plans on disk, and single values set in them.
+
+Comes in: a path, or a plan and `PATH=VALUE` settings. Goes out: a checked `Plan`, or one message
+that names the field at fault, the value found, and what was meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from autoseg.errors import PlanError
+from autoseg.files import read_json, write_json
+from autoseg.plan.plan import Decision, Plan
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Reads a plan.
+
+    Raises:
+        PlanError: the file is absent, is not JSON, is of another format, or breaks a rule; the
+            message names each field at fault.
+    """
+    path = Path(path)
+    data = read_json(path, PlanError)
+    if not isinstance(data, dict) or data.get("format") != 1:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise PlanError(f"{path}: not a plan of format 1 (found {found!r}). Derive it again with 'autoseg plan'.")
+    return check_plan(data, str(path))
+
+
+def write_plan(path: str | Path, plan: Plan) -> None:
+    """Writes a plan, atomically."""
+    write_json(Path(path), plan.model_dump(mode="json"))
+
+
+def check_plan(data: Mapping[str, Any], source: str) -> Plan:
+    """JSON → plan; every fault becomes one line of one `PlanError`."""
+    try:
+        return Plan.model_validate(data)
+    except ValidationError as invalid:
+        lines = [f"  {_place(error, data)}: {_fault(error)}" for error in invalid.errors()]
+        raise PlanError(f"{source}: the plan breaks {_count(len(lines))}\n" + "\n".join(lines)) from None
+
+
+def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
+    """The plan with values set by hand, each recorded as a hand-set decision.
+
+    Args:
+        settings: `PATH=VALUE`, for example `stages.3d_fullres.training.epochs=50`. VALUE is JSON;
+            what is not JSON is taken as text. A path that begins with `stages.*.` sets every stage.
+
+    Raises:
+        PlanError: no such field, or the value breaks a rule of the plan.
+    """
+    data = plan.model_dump(mode="json")
+    decisions = data["decisions"]
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise PlanError(f"--set {setting}: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        for full_path in _expanded(path, plan):
+            _set(data, full_path, value, plan)
+            decision = Decision(value=value, rule="hand-set", reason="Set by hand.")
+            decisions[full_path] = decision.model_dump(mode="json")
+    return check_plan(data, "after --set " + " --set ".join(settings)) if settings else plan
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of plans, for editors and validators."""
+    return Plan.model_json_schema()
+
+
+def _expanded(path: str, plan: Plan) -> list[str]:
+    if path.startswith("stages.*."):
+        return [f"stages.{stage}.{path.removeprefix('stages.*.')}" for stage in plan.stages]
+    return [path]
+
+
+def _set(data: dict[str, Any], path: str, value: Any, plan: Plan) -> None:
+    """Sets one value in place; the parts of a path are keys, or places in a list."""
+    *parents, last = path.split(".")
+    here: Any = data
+    for depth, part in enumerate([*parents, last]):
+        known = (
+            list(here)
+            if isinstance(here, dict)
+            else [str(n) for n in range(len(here))]
+            if isinstance(here, list)
+            else []
+        )
+        if part not in known:
+            place = ".".join(path.split(".")[:depth]) or "the plan"
+            raise PlanError(f"--set {path}: {place} has no '{part}'{_meant(part, known)}")
+        key: Any = part if isinstance(here, dict) else int(part)
+        if depth == len(parents):
+            here[key] = value
+        else:
+            here = here[key]
+
+
+def _place(error: Any, data: Mapping[str, Any]) -> str:
+    """The path of a fault; the tag of a discriminated union is no part of it."""
+    parts: list[str] = []
+    here: Any = data
+    for part in error["loc"]:
+        inside = isinstance(here, Mapping) and part in here or isinstance(here, list) and isinstance(part, int)
+        if inside:
+            here = here[part] if not isinstance(here, list) or part < len(here) else None
+        elif isinstance(here, Mapping) and here.get("kind") == part:
+            continue
+        parts.append(str(part))
+    return ".".join(parts) or "plan"
+
+
+def _fault(error: Any) -> str:
+    """What pydantic found, in a sentence of ours."""
+    if error["type"] == "extra_forbidden":
+        return f"no such field{_meant(str(error['loc'][-1]), _all_fields(Plan))}"
+    if error["type"] == "missing":
+        return "is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return str(message)
+    return f"{message} (found {json.dumps(error['input'], default=str)[:80]})"
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f". There is: {', '.join(known)}." if 0 < len(known) <= 20 else "."
+
+
+def _all_fields(model: type[BaseModel]) -> list[str]:
+    """The names of all fields in the tree of plans, for suggestions."""
+    names: set[str] = set()
+
+    def collect(schema: Mapping[str, Any]) -> None:
+        names.update(schema.get("properties", {}))
+        for definition in schema.get("$defs", {}).values():
+            collect(definition)
+
+    collect(model.model_json_schema())
+    return sorted(names)
+
+
+def _count(faults: int) -> str:
+    return "one rule" if faults == 1 else f"{faults} rules"

@@ -1,0 +1,60 @@
+"""The part of a plan that says which network to build."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from autoseg.frozen import Frozen
+
+Axes = tuple[int, ...]  # one number an axis, (z, y, x) or (y, x)
+
+
+class PlainUNet(Frozen):
+    """A U-Net of convolution, instance norm, leaky ReLU.
+
+    Stages run from full resolution (first) to the bottleneck (last). The first convolution of a
+    stage has the stage's stride; the decoder mirrors the encoder with transposed convolutions.
+
+    Attributes:
+        features: channels, one number a stage.
+        kernels: kernel size a stage, one number an axis.
+        strides: stride a stage, one number an axis; the first is all ones.
+        encoder_convolutions: convolutions in each encoder stage.
+        decoder_convolutions: convolutions in each decoder stage, one stage fewer than the encoder.
+        deep_supervision: a segmentation head at every decoder stage while training.
+    """
+
+    kind: Literal["plain_unet"] = "plain_unet"
+    features: tuple[int, ...] = Field(min_length=2)
+    kernels: tuple[Axes, ...]
+    strides: tuple[Axes, ...]
+    encoder_convolutions: tuple[int, ...]
+    decoder_convolutions: tuple[int, ...]
+    deep_supervision: bool = True
+
+    @model_validator(mode="after")
+    def _same_depth(self) -> PlainUNet:
+        depth = len(self.features)
+        for name, expected in (
+            ("kernels", depth),
+            ("strides", depth),
+            ("encoder_convolutions", depth),
+            ("decoder_convolutions", depth - 1),
+        ):
+            found = len(getattr(self, name))
+            if found != expected:
+                raise ValueError(f"{name} has {found} entries; with {depth} stages it needs {expected}")
+        if any(stride != 1 for stride in self.strides[0]):
+            raise ValueError(f"the first stage's stride must be all ones, not {self.strides[0]}")
+        return self
+
+    @property
+    def divisor(self) -> Axes:
+        """By what each axis of a patch must be divisible: the product of the strides."""
+        return tuple(math.prod(along) for along in zip(*self.strides, strict=True))
+
+
+Network = PlainUNet  # a union, told apart by `kind`, as soon as there is a second

@@ -1,0 +1,119 @@
+"""The plan: everything that decides a model, in one tree, in one file."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from autoseg.dataset.description import Description
+from autoseg.frozen import Frozen
+from autoseg.plan.augmentation import Transform
+from autoseg.plan.inference import Inference
+from autoseg.plan.loss import LossTerm
+from autoseg.plan.network import Network
+from autoseg.plan.preprocessing import Preprocessing
+from autoseg.plan.sampling import Sampling
+from autoseg.plan.training import SGD, Poly, Training
+
+Device = Literal["cpu", "cuda", "mps"]
+
+
+class Budget(Frozen):
+    """What a model may cost.
+
+    Attributes:
+        device: what it is trained on.
+        memory_gb: memory of that device for training, GB.
+        minutes: training time of one model; None trains as long as nnU-Net does.
+    """
+
+    device: Device = "cpu"
+    memory_gb: float = Field(default=8.0, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+
+
+class Stage(Frozen):
+    """One network: what it sees, what it is, how it is trained and used.
+
+    Attributes:
+        dimensions: 3, or 2 for a network that sees single slices.
+        loss: terms that are added up.
+    """
+
+    dimensions: Literal[2, 3]
+    preprocessing: Preprocessing
+    network: Network
+    sampling: Sampling
+    augmentation: tuple[Transform, ...]
+    loss: tuple[LossTerm, ...] = Field(min_length=1)
+    optimizer: SGD = SGD()
+    schedule: Poly = Poly()
+    training: Training = Training()
+    inference: Inference = Inference()
+
+    @model_validator(mode="after")
+    def _axes_agree(self) -> Stage:
+        found = {
+            "preprocessing.spacing_mm": self.preprocessing.spacing_mm,
+            "sampling.patch_size": self.sampling.patch_size,
+            "network.strides[0]": self.network.strides[0],
+            "network.kernels[0]": self.network.kernels[0],
+        }
+        for name, value in found.items():
+            if len(value) != self.dimensions:
+                raise ValueError(f"{name} has {len(value)} axes in a stage of {self.dimensions} dimensions: {value}")
+        divisor, patch = self.network.divisor, self.sampling.patch_size
+        if any(size % by for size, by in zip(patch, divisor, strict=True)):
+            nearest = tuple(max(1, round(size / by)) * by for size, by in zip(patch, divisor, strict=True))
+            raise ValueError(
+                f"sampling.patch_size {list(patch)} is not divisible by the network's strides, "
+                f"{list(divisor)} in all; the nearest that is: {list(nearest)}"
+            )
+        return self
+
+
+class Decision(Frozen):
+    """Why a value in the plan is what it is.
+
+    Attributes:
+        value: what was decided, as JSON.
+        rule: name of the rule, "hand-set" where a person decided.
+        facts: the numbers the rule was given.
+        reason: one sentence for people.
+    """
+
+    value: Any
+    rule: str
+    facts: dict[str, Any] = Field(default_factory=dict)
+    reason: str
+
+
+class Plan(Frozen):
+    """Everything that decides the models of a dataset.
+
+    Attributes:
+        format: version of this file format.
+        name: of the plan; models lie under it.
+        dataset: channels and labels.
+        budget: what the plan was made for.
+        stages: name → stage.
+        decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why.
+    """
+
+    format: Literal[1] = 1
+    name: str = Field(default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    dataset: Description
+    budget: Budget
+    stages: dict[str, Stage] = Field(min_length=1)
+    decisions: dict[str, Decision] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> Plan:
+        for name, stage in self.stages.items():
+            found, expected = len(stage.preprocessing.normalisation), len(self.dataset.channels)
+            if found != expected:
+                raise ValueError(
+                    f"stages.{name}.preprocessing.normalisation has {found} entries for {expected} channels"
+                )
+        return self

@@ -1,0 +1,22 @@
+"""The part of a plan that says how training patches are drawn."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from autoseg.frozen import Frozen
+
+
+class Sampling(Frozen):
+    """Patches and batches.
+
+    Attributes:
+        patch_size: voxels, one number an axis: (z, y, x), or (y, x) in a 2-D stage.
+        batch_size: patches an iteration.
+        foreground_fraction: share of a batch whose patch is centred on a voxel of a foreground
+            label, drawn uniformly among the labels of a uniformly drawn case.
+    """
+
+    patch_size: tuple[int, ...] = Field(min_length=2, max_length=3)
+    batch_size: int = Field(ge=1)
+    foreground_fraction: float = Field(default=0.33, ge=0, le=1)

@@ -1,0 +1,65 @@
+"""How training patches are varied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoseg.plan.augmentation import (
+    Blur,
+    Brightness,
+    Contrast,
+    Gamma,
+    LowResolution,
+    Mirror,
+    Noise,
+    Range,
+    Spatial,
+    Transform,
+)
+from autoseg.planner.decided import Decided, by
+from autoseg.planner.spacing import ANISOTROPY
+
+ELONGATED = 1.5  # a 2-D patch this many times longer than wide is not turned far
+
+
+def augmentation(patch_size: Sequence[int], axes: tuple[int, ...]) -> Decided[tuple[Transform, ...]]:
+    """nnU-Net's transforms, in its order, with its probabilities and ranges.
+
+    Only rotation depends on the patch: ±30° about each axis in 3-D; within slices, by any angle,
+    where the patch has few slices; in 2-D by any angle, but ±15° where the patch is elongated.
+
+    Args:
+        patch_size: voxels, 2 or 3 axes.
+        axes: along which patches may be mirrored.
+
+    Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Supplementary Note 4; figures of nnU-Net v2.
+    """
+    longest = max(patch_size)
+    in_plane = len(patch_size) == 3 and longest / patch_size[0] > ANISOTROPY
+    if in_plane:
+        degrees, rotations = 180.0, 1
+        why = "it has few slices, so it is turned and scaled only within slices, by any angle"
+    elif len(patch_size) == 3:
+        degrees, rotations = 30.0, 3
+        why = "it is turned by up to 30° about each axis"
+    elif longest / min(patch_size) > ELONGATED:
+        degrees, rotations = 15.0, 1
+        why = "it is elongated, so it is turned by up to 15° only"
+    else:
+        degrees, rotations = 180.0, 1
+        why = "it is turned by any angle"
+    transforms: tuple[Transform, ...] = (
+        Spatial(rotation_degrees=(Range(low=-degrees, high=degrees),) * rotations, in_plane=in_plane),
+        Noise(),
+        Blur(),
+        Brightness(),
+        Contrast(),
+        LowResolution(in_plane=in_plane),
+        Gamma(probability=0.1, inverted=True),
+        Gamma(probability=0.3),
+    )
+    if axes:
+        transforms += (Mirror(axes=axes),)
+    reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
+    facts = {"patch_size": tuple(patch_size), "mirror_axes": axes}
+    return Decided(transforms, "augmentation", facts, reason)

@@ -1,0 +1,42 @@
+"""What is the same for every dataset: values nnU-Net found to hold everywhere.
+
+They are in every plan so that a person can change them there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autoseg.plan.training import SGD, Poly
+from autoseg.planner.decided import Decided
+
+_VALUES: dict[str, tuple[Any, str]] = {
+    "preprocessing.image_order": (3, "Images are resampled with cubic splines, which keep edges sharp."),
+    "preprocessing.coarse_axis_order": (
+        0,
+        "Across slices more than 3 times thicker than their pixels, resampling takes the nearest slice: "
+        "splines would invent what lies between.",
+    ),
+    "network.kind": ("plain_unet", "A U-Net of plain convolutions: on most datasets hard to beat."),
+    "network.deep_supervision": (True, "Coarser decoder stages are supervised, too, so that they learn sooner."),
+    "sampling.foreground_fraction": (
+        0.33,
+        "A third of the patches is centred on a labelled voxel, so that small structures are seen often enough.",
+    ),
+    "optimizer": (SGD(), "Gradient descent with strong momentum settles better than adaptive methods here."),
+    "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
+    "training.gradient_clip": (12.0, "Longer gradients are shortened to 12; that tames the rare exploding step."),
+    "training.seed": (0, "Any number does; the same one gives the same run."),
+    "inference.overlap": (0.5, "Windows overlap by half, so that every voxel lies well inside some window."),
+    "inference.gaussian_sigma": (
+        0.125,
+        "A window's voxels weigh less towards its border (Gaussian of an eighth of the patch), where it sees "
+        "little of the surroundings.",
+    ),
+}
+
+# Path within a stage → decision.
+# Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods ("fixed parameters").
+CONVENTIONS: dict[str, Decided[Any]] = {
+    path: Decided(value, "conventions", {}, reason) for path, (value, reason) in _VALUES.items()
+}

@@ -1,0 +1,58 @@
+"""How long training lasts, and how often it is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autoseg.planner.decided import Decided
+
+EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limit
+TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
+FEWEST_ITERATIONS = 10  # an epoch
+VALIDATION_SHARE = 0.1
+
+
+def training_length(minutes: float | None, seconds_per_iteration: float | None) -> dict[str, Decided[Any]]:
+    """Epochs, iterations an epoch, validation iterations and minutes.
+
+    Without a time limit, nnU-Net's 1000 epochs of 250 iterations. With one, what the machine does
+    in the time is cut into some 30 epochs of 10 to 250 iterations.
+
+    Args:
+        minutes: to train in, or None.
+        seconds_per_iteration: as measured; needed with `minutes`.
+
+    Returns:
+        Path within a stage → decision.
+
+    Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods; the timed part is ours.
+
+    >>> {path: decided.value for path, decided in training_length(10, 0.5).items()}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'training.epochs': 30, 'training.iterations_per_epoch': 40,
+     'training.validation_iterations': 4, 'training.minutes': 10}
+    """
+    if minutes is None or seconds_per_iteration is None:
+        epochs, iterations, validation = EPOCHS, ITERATIONS, VALIDATION_ITERATIONS
+        facts: dict[str, Any] = {}
+        limit = "No time limit is set"
+        lengths = f"{limit}: nnU-Net's {EPOCHS} epochs of {ITERATIONS} iterations, enough for any dataset."
+        look = f"Every epoch is judged on {validation} batches, a fifth of what it trained on."
+    else:
+        total = minutes * 60 / seconds_per_iteration
+        iterations = min(max(round(total / TIMED_EPOCHS), FEWEST_ITERATIONS), ITERATIONS)
+        validation = max(round(VALIDATION_SHARE * iterations), 2)
+        epochs = max(round(total / iterations), 1)
+        facts = {"minutes": minutes, "seconds_per_iteration": seconds_per_iteration}
+        limit = f"The time limit is {minutes:g} minutes; the clock ends training, not a number of epochs"
+        lengths = (
+            f"In {minutes:g} minutes, at {seconds_per_iteration:.2g} s each, about {total:.0f} iterations can be done: "
+            f"about {epochs} epochs of {iterations}."
+        )
+        look = f"Every epoch is judged on {validation} batches, about a tenth of what it trained on, to save time."
+    return {
+        "training.epochs": Decided(epochs, "training_length", facts, lengths),
+        "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths),
+        "training.validation_iterations": Decided(validation, "training_length", facts, look),
+        "training.minutes": Decided(minutes, "training_length", facts, f"{limit}."),
+    }

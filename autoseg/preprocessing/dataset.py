@@ -1,0 +1,133 @@
+"""Preparing all cases of a dataset, several at a time; those that are done already are left alone.
+
+Comes in: `Dataset`, the plan's `Preprocessing`, a folder. Goes out: a `PreparedCase` a case.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.images import Image, read_image, read_label_map
+from autoseg.dataset.labels import Labels
+from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.geometry import Grid, Shape
+from autoseg.parallel import available_cores, map_items
+from autoseg.plan.preprocessing import Preprocessing
+from autoseg.preprocessing.locations import sample_locations
+from autoseg.preprocessing.preparing import prepare_image, prepare_labels
+from autoseg.preprocessing.store import PreparedCase, Record, Source, write_prepared
+from autoseg.progress import Progress, silent
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    patch_size: Shape,
+    folder: Path,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[PreparedCase]:
+    """Prepares the training cases of a dataset and keeps them in a folder.
+
+    A case is done when its record is there and names the files it was made from with the size
+    and time of change they have now; so a second run does what a first one left, and what changed.
+
+    Args:
+        dataset: its training cases are prepared.
+        preprocessing: the plan's.
+        patch_size: voxels, (z, y, x) or (y, x); decides how arrays are divided on disk, no more.
+        folder: where the files go; one for each `prepared_key`.
+        jobs: processes; None takes as many as there are cores.
+        progress: told of every finished case.
+
+    Returns:
+        All training cases, in the order of the dataset.
+
+    Raises:
+        DatasetError: a case cannot be read, or contradicts the dataset. What is done is kept.
+    """
+    undone = [case for case in dataset.cases if not _is_done(case, folder)]
+    prepare = partial(
+        prepare_case,
+        dataset=dataset.path,
+        preprocessing=preprocessing,
+        labels=dataset.description.labels,
+        patch_size=patch_size,
+        folder=folder,
+    )
+    jobs = available_cores() if jobs is None else jobs
+    map_items(prepare, undone, jobs, "preparing cases", progress, name=lambda case: case.name)
+    return [PreparedCase(case.name, folder) for case in dataset.cases]
+
+
+def prepare_case(
+    case: Case, dataset: Path, preprocessing: Preprocessing, labels: Labels, patch_size: Shape, folder: Path
+) -> None:
+    """Prepares one case and writes it.
+
+    Raises:
+        DatasetError: with the name of the case.
+    """
+    try:
+        _prepare(case, preprocessing, labels, patch_size, folder)
+    except DatasetError as problem:
+        raise DatasetError(
+            f"case '{case.name}': {problem}\n`autoseg check {dataset}` lists every such problem of the dataset."
+        ) from None
+
+
+def _prepare(case: Case, preprocessing: Preprocessing, labels: Labels, patch_size: Shape, folder: Path) -> None:
+    if case.label is None:
+        raise DatasetError("it has no label map. Add it, or take the case out of the training cases.")
+    sources = _sources(case)  # before reading: a change in between makes the record outdated, not wrong
+    image = read_image(*case.images)
+    label_map, label_grid = read_label_map(case.label)
+    _check(case, image, case.label, label_grid)
+    array, placement = prepare_image(image, preprocessing)
+    class_map = prepare_labels(label_map, placement, labels)
+    record = Record(sources=sources, shape=(len(array), *placement.shape), placement=placement)
+    write_prepared(
+        PreparedCase(case.name, folder), array, class_map, sample_locations(class_map, labels), record, patch_size
+    )
+
+
+def _check(case: Case, image: Image, label: Path, label_grid: Grid) -> None:
+    parts = [Part("image", case.images[0], image.grid), Part("label", label, label_grid)]
+    if mismatch := describe_mismatch("label and image", parts):
+        raise DatasetError(
+            f"{mismatch}\nResample the label onto the image (nearest neighbour), or leave the case out of dataset.json."
+        )
+    if not np.isfinite(image.array).all():
+        raise DatasetError(
+            f"the image holds NaN or infinity. Set those voxels to a number: {', '.join(map(str, case.images))}"
+        )
+
+
+def _is_done(case: Case, folder: Path) -> bool:
+    prepared = PreparedCase(case.name, folder)
+    try:
+        return prepared.record.sources == _sources(case) and all(
+            path.exists() for path in (prepared.image_path, prepared.labels_path, prepared.locations_path)
+        )
+    except (WorkspaceError, DatasetError):
+        return False
+
+
+def _sources(case: Case) -> tuple[Source, ...]:
+    paths = [*case.images, case.label] if case.label else case.images
+    try:
+        return tuple(_source(path.resolve()) for path in paths)
+    except OSError as problem:
+        raise DatasetError(
+            f"{problem.filename}: cannot be read ({problem.strerror}). Restore the file, or leave the case out."
+        ) from None
+
+
+def _source(path: Path) -> Source:
+    status = path.stat()
+    return Source(path=str(path), size=status.st_size, modified_ns=status.st_mtime_ns)

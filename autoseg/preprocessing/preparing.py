@@ -1,0 +1,97 @@
+"""The way in: an image or a label map, as a file holds it, becomes what a network is shown.
+
+Comes in: `Image` and the plan's `Preprocessing`, or a label map and the image's `Placement`.
+Goes out: a float32 array (channels, z, y, x) with its `Placement`; an int16 map of classes.
+
+    crop → order of axes → normalise → resample
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autoseg.dataset.images import Image
+from autoseg.dataset.labels import Labels
+from autoseg.errors import DatasetError
+from autoseg.fingerprint.crop import nonzero_box
+from autoseg.plan.preprocessing import Preprocessing
+from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise
+from autoseg.preprocessing.placement import Placement
+from autoseg.preprocessing.resampling import resample, resample_classes, resampled_shape
+
+LABEL_ORDER = 1  # classes are interpolated linearly,
+COARSE_LABEL_ORDER = 0  # and taken from the nearest slice along a coarse axis
+
+
+def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], Placement]:
+    """Crops, turns, normalises and resamples an image.
+
+    Intensities are normalised before they are interpolated, so the statistics are the scanner's.
+
+    Args:
+        image: (channels, z, y, x), in the file's intensities.
+        preprocessing: the plan's.
+
+    Returns:
+        The prepared array, (channels, z, y, x), and where it lies on the image.
+
+    Raises:
+        DatasetError: the number of channels is not the plan's.
+    """
+    _check_channels(image, preprocessing)
+    placement = _place(image, preprocessing)
+    array = placement.cut(image.array)
+    mask = nonzero_mask(array) if needs_mask(preprocessing.normalisation) else None
+    array = normalise(array, mask, preprocessing.normalisation)
+    orders = placement.orders_in(preprocessing.image_order, preprocessing.coarse_axis_order)
+    return resample(torch.from_numpy(array), placement.shape, orders).numpy(), placement
+
+
+def prepare_labels(label_map: NDArray[np.integer], placement: Placement, labels: Labels) -> NDArray[np.int16]:
+    """Brings a label map onto the grid of its prepared image.
+
+    Args:
+        label_map: (z, y, x), file values, on the image's own grid.
+        placement: of the prepared image.
+        labels: what the values mean.
+
+    Returns:
+        Class indices and `IGNORE_CLASS`, (z, y, x).
+
+    Raises:
+        DatasetError: the map holds a value that the dataset does not declare.
+    """
+    class_map = labels.to_classes(placement.cut(label_map))
+    return resample_classes(class_map, placement.shape, placement.orders_in(LABEL_ORDER, COARSE_LABEL_ORDER))
+
+
+def _check_channels(image: Image, preprocessing: Preprocessing) -> None:
+    found, expected = len(image.array), len(preprocessing.normalisation)
+    if found != expected:
+        raise DatasetError(
+            f"the image has {found} channels where the plan expects {expected}. "
+            f"Give one file a channel, in the order of the dataset's channels."
+        )
+
+
+def _place(image: Image, preprocessing: Preprocessing) -> Placement:
+    grid, order = image.grid, preprocessing.axis_order
+    whole = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
+    box = nonzero_box(image.array) if preprocessing.crop_to_nonzero else whole
+    before_mm = tuple(grid.spacing_mm[axis] for axis in order)
+    # The two numbers of a 2-D stage are those of the slice; slices keep their distance.
+    z_mm, y_mm, x_mm = (before_mm[0], *preprocessing.spacing_mm)[-3:]
+    cropped = tuple(box[axis].stop - box[axis].start for axis in order)
+    return Placement(
+        native_shape=grid.shape,
+        native_spacing_mm=grid.spacing_mm,
+        origin=grid.origin,
+        direction=grid.direction,
+        dimensions=grid.dimensions,
+        crop=tuple((part.start, part.stop) for part in box),
+        axis_order=order,
+        shape=resampled_shape(cropped, before_mm, (z_mm, y_mm, x_mm)),
+        spacing_mm=(z_mm, y_mm, x_mm),
+    )

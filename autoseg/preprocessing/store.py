@@ -1,0 +1,212 @@
+"""Prepared cases on disk: compressed, chunked arrays that a patch is read from in milliseconds.
+
+Comes in: the arrays of one case. Goes out: `PreparedCase`, a name and a folder, that opens them.
+
+    FOLDER/                       one for all cases prepared alike, named by `prepared_key`
+      NAME.image.b2nd             float32 (channels, z, y, x)
+      NAME.labels.b2nd            int16 (1, z, y, x): class indices and IGNORE_CLASS
+      NAME.locations.npz          "0", "1", … a target: int32 (n, 3); "annotated" with an ignore label
+      NAME.json                   `Record`; written last: a case that has one is complete
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import blosc2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from autoseg.dataset.labels import Labels
+from autoseg.errors import WorkspaceError
+from autoseg.files import atomic_path, content_hash, read_json, write_json
+from autoseg.frozen import Frozen
+from autoseg.geometry import Shape
+from autoseg.plan.preprocessing import Preprocessing
+from autoseg.preprocessing.chunking import chunk_and_block
+from autoseg.preprocessing.locations import Locations
+from autoseg.preprocessing.placement import Placement
+
+FORMAT: Final = 1
+ONE_THREAD = {"nthreads": 1}  # cases are handled side by side; and the number is kept in the file
+
+
+class Source(Frozen):
+    """A file a case was prepared from, as it was then.
+
+    Attributes:
+        path: absolute.
+        size: bytes.
+        modified_ns: time of its last change, nanoseconds since 1970.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+class Record(Frozen):
+    """What a prepared case was made from, and how it lies on its image.
+
+    Attributes:
+        format: version of the files of a case.
+        sources: the image files, then the label map.
+        shape: of the prepared image, (channels, z, y, x).
+        placement: of the prepared image on the file's grid.
+    """
+
+    format: Literal[1] = FORMAT
+    sources: tuple[Source, ...]
+    shape: tuple[int, int, int, int]
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case in the store. Opens its files anew each time it is asked, so it is cheap to send to a process.
+
+    Attributes:
+        name: of the case.
+        folder: where its files lie.
+    """
+
+    name: str
+    folder: Path
+
+    def image(self) -> blosc2.NDArray:
+        """The image on disk: float32 (channels, z, y, x)."""
+        return _open(self.image_path)
+
+    def labels(self) -> blosc2.NDArray:
+        """The map of classes on disk: int16 (1, z, y, x)."""
+        return _open(self.labels_path)
+
+    def locations(self) -> Locations:
+        """Voxels of every target."""
+        with np.load(self.locations_path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        annotated = arrays.pop("annotated", None)
+        return Locations(tuple(arrays[str(index)] for index in range(len(arrays))), annotated)
+
+    @property
+    def record(self) -> Record:
+        """What the case was made from.
+
+        Raises:
+            WorkspaceError: the case is not complete, or another version of autoseg wrote it.
+        """
+        try:
+            return Record.model_validate(read_json(self.record_path, WorkspaceError))
+        except ValidationError:
+            raise WorkspaceError(
+                f"{self.record_path}: not a record of this version of autoseg. "
+                f"Remove it and run `autoseg preprocess DATASET`."
+            ) from None
+
+    @property
+    def placement(self) -> Placement:
+        """Where the arrays lie on the image."""
+        return self.record.placement
+
+    @property
+    def image_path(self) -> Path:
+        """NAME.image.b2nd."""
+        return self.folder / f"{self.name}.image.b2nd"
+
+    @property
+    def labels_path(self) -> Path:
+        """NAME.labels.b2nd."""
+        return self.folder / f"{self.name}.labels.b2nd"
+
+    @property
+    def locations_path(self) -> Path:
+        """NAME.locations.npz."""
+        return self.folder / f"{self.name}.locations.npz"
+
+    @property
+    def record_path(self) -> Path:
+        """NAME.json."""
+        return self.folder / f"{self.name}.json"
+
+
+def prepared_key(preprocessing: Preprocessing, labels: Labels) -> str:
+    """Names the folder of all cases that are prepared alike, whatever plan asks for it.
+
+    Names of labels and the patch size are no part of it: they do not change the arrays.
+    """
+    return content_hash(
+        {
+            "format": FORMAT,
+            "preprocessing": preprocessing.model_dump(mode="json"),
+            "classes": labels.classes,
+            "targets": list(labels.target_classes.values()),
+            "ignore": labels.ignore,
+        }
+    )
+
+
+def open_prepared(folder: Path, names: Sequence[str]) -> list[PreparedCase]:
+    """Finds prepared cases.
+
+    Args:
+        folder: where `prepare_dataset` put them.
+        names: of the cases.
+
+    Raises:
+        WorkspaceError: a case is not there, or not complete.
+    """
+    cases = [PreparedCase(name, folder) for name in names]
+    absent = [case.name for case in cases if not case.record_path.exists()]
+    if absent:
+        others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+        raise WorkspaceError(
+            f"case '{absent[0]}'{others} is not prepared in {folder}; run `autoseg preprocess DATASET`."
+        )
+    return cases
+
+
+def write_prepared(
+    case: PreparedCase,
+    image: NDArray[np.float32],
+    class_map: NDArray[np.int16],
+    locations: Locations,
+    record: Record,
+    patch_size: Shape,
+) -> None:
+    """Writes the files of a case, the record last: killed at any instant, the case is whole or not there.
+
+    Args:
+        case: name and folder.
+        image: (channels, z, y, x).
+        class_map: (z, y, x).
+        locations: of the targets in `class_map`.
+        record: to be written.
+        patch_size: what the arrays are divided for on disk.
+    """
+    case.record_path.unlink(missing_ok=True)
+    _write_array(case.image_path, image, patch_size)
+    _write_array(case.labels_path, class_map[None], patch_size)
+    arrays = {str(index): voxels for index, voxels in enumerate(locations.targets)}
+    if locations.annotated is not None:
+        arrays["annotated"] = locations.annotated
+    with atomic_path(case.locations_path, suffix=".npz") as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)
+    write_json(case.record_path, record.model_dump(mode="json"))
+
+
+def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
+    chunks, blocks = chunk_and_block(array.shape, patch_size, array.itemsize)
+    compression = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], **ONE_THREAD}
+    stored_as = {"chunks": chunks, "blocks": blocks, "cparams": compression, "dparams": ONE_THREAD}
+    with atomic_path(target, suffix=".b2nd") as temporary:
+        blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", **stored_as)
+
+
+def _open(path: Path) -> blosc2.NDArray:
+    mapped = None if sys.platform == "win32" else "r"  # Windows lets nobody replace a mapped file
+    return blosc2.open(str(path), mode="r", mmap_mode=mapped, dparams=ONE_THREAD)

@@ -1,0 +1,10 @@
+"""Training: prepared cases and a plan come in, weights go out, and the files of a resumable run.
+
+Patches are drawn and read in background processes, augmented on the device, and fitted.
+"""
+
+from autoseg.training.case_validation import validate_cases
+from autoseg.training.cost import seconds_per_iteration
+from autoseg.training.loop import Job, Trained, fit
+
+__all__ = ["Job", "Trained", "fit", "seconds_per_iteration", "validate_cases"]

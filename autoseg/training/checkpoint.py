@@ -1,0 +1,70 @@
+"""The resume file: everything a training needs to go on as if it had never stopped.
+
+Plain tensors, numbers and text only, read with `weights_only=True`: nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+
+from autoseg.errors import TrainingError
+from autoseg.files import atomic_path
+
+RESUME = "resume.pt"
+
+
+class Checkpoint(TypedDict):
+    """What is saved at the end of every epoch.
+
+    Attributes:
+        format: version of the file format.
+        job: hash of the plan's stage and the cases; another job does not resume from this.
+        iteration: number of steps taken.
+        seconds: time spent training so far.
+        rows: the log, a row an epoch.
+        network, optimizer, scaler: their state dicts.
+    """
+
+    format: int
+    job: str
+    iteration: int
+    seconds: float
+    rows: list[dict[str, Any]]
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes the resume file, atomically."""
+    with atomic_path(folder / RESUME) as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:
+    """The resume file of a folder, None where there is none; tensors on the CPU.
+
+    Raises:
+        TrainingError: it is damaged, or belongs to another job.
+    """
+    path = folder / RESUME
+    if not path.is_file():
+        return None
+    try:
+        checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        found = checkpoint["format"], checkpoint["job"]
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as problem:
+        raise TrainingError(
+            f"{path}: the checkpoint cannot be read ({str(problem).splitlines()[0]}). "
+            "Remove it to start this training over."
+        ) from None
+    if found != (1, job):
+        raise TrainingError(
+            f"{folder}: holds a training by another plan, or on other cases. "
+            "Remove the folder to train anew, or give the new plan another name (--name)."
+        )
+    return checkpoint

@@ -1,0 +1,62 @@
+"""Where a training patch lies: the case, the centre, the position. Pure, driven by one generator.
+
+Comes in: the shape of a case and its voxel locations by target. Goes out: the patch's first voxel.
+
+The patch lies inside the volume where it fits, and is centred on the volume along axes where the
+volume is smaller:
+
+    volume      |---------------------|            |-------|
+    patch          [------]  anywhere           [-------------]  always here
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.preprocessing import Locations
+
+
+def is_foreground_sample(place: int, batch_size: int, fraction: float) -> bool:
+    """Whether the sample at `place` of a batch is centred on foreground: the last `fraction` of the batch.
+
+    >>> [is_foreground_sample(place, 4, 0.33) for place in range(4)]
+    [False, False, False, True]
+    >>> [is_foreground_sample(place, 2, 0.33) for place in range(2)]
+    [False, True]
+    """
+    return place >= round(batch_size * (1 - fraction))
+
+
+def draw_start(
+    shape: Sequence[int], patch: Sequence[int], locations: Locations, foreground: bool, generator: np.random.Generator
+) -> tuple[int, ...]:
+    """First voxel of a patch; negative where the patch begins before the volume.
+
+    Args:
+        shape: of the volume, (z, y, x).
+        patch: size of the patch, (z, y, x).
+        locations: voxels to centre a patch on.
+        foreground: centre the patch on a voxel of a target, drawn uniformly among those present.
+        generator: drives every draw.
+    """
+    lowest = [-(max(0, size - extent) // 2) for size, extent in zip(patch, shape, strict=True)]
+    highest = [max(low, extent - size) for low, size, extent in zip(lowest, patch, shape, strict=True)]
+    voxels = _candidates(locations, foreground, generator)
+    if voxels is None:
+        return tuple(int(generator.integers(low, high + 1)) for low, high in zip(lowest, highest, strict=True))
+    centre = voxels[generator.integers(len(voxels))]
+    starts = [int(at) - size // 2 for at, size in zip(centre, patch, strict=True)]
+    return tuple(min(max(start, low), high) for start, low, high in zip(starts, lowest, highest, strict=True))
+
+
+def _candidates(locations: Locations, foreground: bool, generator: np.random.Generator) -> NDArray[np.int32] | None:
+    """The voxels one of which becomes the centre; None for anywhere."""
+    present = [voxels for voxels in locations.targets if len(voxels)]
+    if foreground and present:
+        return present[int(generator.integers(len(present)))]
+    if locations.annotated is not None and len(locations.annotated):
+        return locations.annotated
+    return None

@@ -1,0 +1,90 @@
+"""One step of training: a batch in, the weights changed, the loss out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.dataset import Labels
+from autoseg.errors import TrainingError
+from autoseg.networks import build_network
+from autoseg.networks.devices import autocast
+from autoseg.plan import Stage
+from autoseg.training.augmentation import Batch
+from autoseg.training.losses import Loss, build_loss, deep_loss
+
+
+@dataclass
+class Learner:
+    """What a training changes: the weights, and the optimiser's memory of them.
+
+    Attributes:
+        stage: of the plan.
+        device: where the network is.
+        network: maps images (batch, channels, *patch) to logits at falling resolution.
+        optimizer: changes its weights.
+        scaler: keeps float16 gradients in range; does nothing in other precisions.
+        loss: of logits at one resolution.
+    """
+
+    stage: Stage
+    device: torch.device
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss: Loss
+
+
+def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.device) -> Learner:
+    """A learner with fresh weights.
+
+    Args:
+        stage: of the plan.
+        channels: of the images.
+        labels: decide the outputs and the loss.
+        device: where to train.
+    """
+    network = build_network(stage.network, channels, labels.outputs, stage.training.seed).to(device)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=stage.optimizer.learning_rate,
+        momentum=stage.optimizer.momentum,
+        weight_decay=stage.optimizer.weight_decay,
+        nesterov=stage.optimizer.momentum > 0,
+    )
+    scaled = stage.training.precision == "float16" and device.type == "cuda"
+    scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+    return Learner(stage, device, network, optimizer, scaler, build_loss(stage.loss, labels))
+
+
+def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
+    """Changes the weights once.
+
+    Returns:
+        The loss before the step.
+
+    Raises:
+        TrainingError: the loss is NaN or infinite.
+    """
+    for group in learner.optimizer.param_groups:
+        group["lr"] = learning_rate
+    learner.network.train()
+    learner.optimizer.zero_grad(set_to_none=True)
+    with autocast(learner.device, learner.stage.training.precision):
+        outputs: tuple[Tensor, ...] = learner.network(batch.images)
+    loss = deep_loss(learner.loss, outputs, batch.labels)
+    value = float(loss.detach())
+    if not torch.isfinite(loss.detach()):
+        raise TrainingError(
+            f"the loss became {value}. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
+            "(--set stages.*.optimizer.learning_rate=0.001), or train in float32 "
+            "(--set stages.*.training.precision=float32). The last checkpoint is kept."
+        )
+    learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    learner.scaler.unscale_(learner.optimizer)
+    nn.utils.clip_grad_norm_(learner.network.parameters(), learner.stage.training.gradient_clip)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    return value

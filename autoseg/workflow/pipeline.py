@@ -1,0 +1,81 @@
+"""The whole path: check, fingerprint, plan, preprocess, train, score, skipping what is done.
+
+Comes in: a dataset, a workspace, and what is asked of the plan. Goes out: a list of jobs, one a
+model; run one after another, they leave trained and scored models in the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autoseg.dataset import Dataset, Finding, can_train, check_dataset
+from autoseg.errors import DatasetError
+from autoseg.inference import is_trained
+from autoseg.plan import Plan
+from autoseg.progress import Progress, silent
+from autoseg.workflow.planning import Request, plan_in_workspace
+from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, preprocess, train
+from autoseg.workflow.workspace import Workspace, find_stage
+
+
+class ModelJob(NamedTuple):
+    """One model to train: a stage and a fold, and whether it is there already."""
+
+    stage: str
+    fold: int | str
+    done: bool
+
+
+def plan_dataset(
+    dataset: Dataset,
+    workspace: Workspace,
+    request: Request,
+    name: str = "default",
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Checks the dataset, extracts its fingerprint and derives a plan, or takes what is there.
+
+    Raises:
+        DatasetError: some case cannot be trained on; the message lists every such case.
+    """
+    if not has_fingerprint(dataset, workspace):
+        findings = check_dataset(dataset, jobs, progress)
+        if not can_train(findings):
+            raise DatasetError(_all_findings(dataset, findings))
+    fingerprint = fingerprint_in_workspace(dataset, workspace, jobs, progress)
+    return plan_in_workspace(fingerprint, workspace, name, request)
+
+
+def list_jobs(plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str]) -> list[ModelJob]:
+    """The models to train: the folds of one stage, or of every stage of the plan."""
+    stages = [find_stage(plan, stage)] if stage else list(plan.stages)
+    return [
+        ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in folds
+    ]
+
+
+def run_job(
+    job: ModelJob,
+    dataset: Dataset,
+    plan: Plan,
+    workspace: Workspace,
+    workers: int = 1,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Preprocesses for a job's stage if need be, trains its model and scores it.
+
+    Returns:
+        The model's folder.
+    """
+    preprocess(dataset, plan, job.stage, workspace, jobs, progress)
+    return train(plan, job.stage, job.fold, workspace, None, workers, progress)
+
+
+def _all_findings(dataset: Dataset, findings: Sequence[Finding]) -> str:
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    cases = "one problem" if len(errors) == 1 else f"{len(errors)} problems"
+    return f"{dataset.path}: {cases} to mend before training\n\n" + "\n\n".join(errors)

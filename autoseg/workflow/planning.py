@@ -1,0 +1,152 @@
+"""A plan for a dataset on this machine, and when a plan that is there may be used again.
+
+Comes in: a fingerprint and a budget, or what a person asked for. Goes out: a plan. The planner asks
+what a step costs of the functions handed to it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from autoseg.dataset import Description
+from autoseg.errors import AutosegError, PlanError, WorkspaceError
+from autoseg.fingerprint import Fingerprint
+from autoseg.networks.devices import best_precision, find_device, memory_gb
+from autoseg.plan import Budget, Plan, Stage, with_settings, write_plan
+from autoseg.planner import Machine, derive_plan
+from autoseg.training import seconds_per_iteration
+from autoseg.workflow.workspace import Workspace
+
+
+class Request(NamedTuple):
+    """What a person asked of a plan; None where they left it open.
+
+    Attributes:
+        device: "cpu", "cuda", "mps"; "auto" or None takes the best this machine has.
+        memory_gb: memory for training; None takes the device's.
+        minutes: training time of one model.
+        settings: values set by hand, PATH=VALUE.
+        like: a plan whose stages are taken instead of deriving them.
+    """
+
+    device: str | None = None
+    memory_gb: float | None = None
+    minutes: float | None = None
+    settings: Sequence[str] = ()
+    like: Plan | None = None
+
+
+def make_plan(fingerprint: Fingerprint, budget: Budget, name: str = "default", settings: Sequence[str] = ()) -> Plan:
+    """Derives a plan.
+
+    Args:
+        fingerprint: facts about the dataset.
+        budget: device, memory and minutes. With minutes, the candidates are timed on this machine.
+        name: of the plan.
+        settings: values set by hand, PATH=VALUE.
+
+    Raises:
+        PlanError: the budget is too small, or a setting breaks a rule.
+        AutosegError: minutes are given for a device that this machine does not have.
+    """
+    return with_settings(derive_plan(fingerprint, budget, machine_for(budget), name), settings)
+
+
+def machine_for(budget: Budget) -> Machine:
+    """The machine to plan for: this one, or one with the device that the budget names."""
+    try:
+        device = find_device(budget.device)
+    except AutosegError:
+        if budget.minutes is not None:
+            raise
+        # Planned here, trained elsewhere: nothing to time, and GPUs of the last years compute in bfloat16.
+        return Machine("bfloat16" if budget.device == "cuda" else "float32", _cannot_measure)
+
+    def seconds(stage: Stage, dataset: Description) -> float:
+        return seconds_per_iteration(stage, dataset, device)
+
+    return Machine(best_precision(device), seconds)
+
+
+def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str, request: Request) -> Plan:
+    """The plan of that name if it is what was asked for, else a new one, written to the workspace.
+
+    Raises:
+        WorkspaceError: models were trained by a plan of that name that differs from what was asked for.
+    """
+    path = workspace.plan_file(name)
+    if path.is_file():
+        plan = workspace.read_plan(name)
+        differing = _difference(plan, request)
+        if differing is None:
+            return plan
+        if workspace.has_models(name):
+            raise WorkspaceError(
+                f"{path}: models were trained by this plan, and it differs from what is asked for now ({differing}). "
+                "Give the new plan another name (--name NAME), or leave the options out to go on with this one."
+            )
+    budget = resolve_budget(request)
+    if request.like is not None:
+        plan = with_settings(retarget(request.like, fingerprint, budget, name), request.settings)
+    else:
+        plan = make_plan(fingerprint, budget, name, request.settings)
+    write_plan(path, plan)
+    return plan
+
+
+def resolve_budget(request: Request) -> Budget:
+    """The budget a request amounts to on this machine."""
+    chosen = request.device if request.device not in (None, "auto") else find_device("auto").type
+    if chosen not in ("cpu", "cuda", "mps"):
+        raise PlanError(f"--device {chosen}: expected auto, cpu, cuda or mps.")
+    memory = request.memory_gb
+    if memory is None:
+        memory = round(memory_gb(torch.device(chosen)), 1) if _is_present(chosen) else Budget().memory_gb
+    return Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
+
+
+def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
+    """The stages of a plan for another dataset of as many channels and outputs.
+
+    Raises:
+        PlanError: the dataset has another number of channels, labels or regions.
+    """
+    ours, theirs = fingerprint.dataset, plan.dataset
+    for what, here, there in (
+        ("channels", len(ours.channels), len(theirs.channels)),
+        ("network outputs", ours.labels.outputs, theirs.labels.outputs),
+    ):
+        if here != there:
+            raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
+    return plan.model_copy(update={"name": name, "dataset": ours, "budget": budget})
+
+
+def _difference(plan: Plan, request: Request) -> str | None:
+    """The first thing that was asked for and that a plan does not have."""
+    for name, asked, found in (
+        ("--device", None if request.device == "auto" else request.device, plan.budget.device),
+        ("--memory", request.memory_gb, plan.budget.memory_gb),
+        ("--minutes", request.minutes, plan.budget.minutes),
+    ):
+        if asked is not None and asked != found:
+            return f"{name} {asked}, the plan has {found}"
+    if request.settings and with_settings(plan, request.settings) != plan:
+        return "--set " + " --set ".join(request.settings)
+    if request.like is not None and request.like.stages != plan.stages:
+        return f"--like {request.like.name}"
+    return None
+
+
+def _is_present(device: str) -> bool:
+    try:
+        find_device(device)
+    except AutosegError:
+        return False
+    return True
+
+
+def _cannot_measure(stage: Stage, dataset: Description) -> float:
+    raise AssertionError("the planner asks for times only when minutes are given")

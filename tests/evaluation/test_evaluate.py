@@ -1,0 +1,113 @@
+"""Scoring folders of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.dataset.images import write_label_map
+from autoseg.dataset.labels import Labels
+from autoseg.errors import DatasetError
+from autoseg.evaluation import evaluate
+from autoseg.geometry import Grid, plain_grid
+
+LABELS = Labels(values={"background": 0, "kidney": 1})
+GRID = plain_grid((1, 2, 2), (3.0, 1.0, 1.0))
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+def write(folder: Path, maps: Mapping[str, list[int]], grid: Grid = GRID) -> Path:
+    """Label maps of four voxels, file name → values."""
+    folder.mkdir(exist_ok=True)
+    for name, values in maps.items():
+        write_label_map(folder / name, np.array(values, np.uint8).reshape(grid.shape), grid)
+    return folder
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_folders_are_paired_by_name(tmp_path: Path, jobs: int) -> None:
+    predictions = write(tmp_path / "predictions", {"b.nii.gz": [0, 1, 1, 0], "a.nii.gz": [0, 0, 0, 0]})
+    references = write(
+        tmp_path / "labelsTr", {name: [0, 1, 0, 0] for name in ("a.nii.gz", "b.nrrd", "c.nii.gz", "d.nii.gz")}
+    )
+    (predictions / "plan.json").write_text("{}")
+    (predictions / ".b.nii.gz.17.tmp.nii.gz").write_text("half-written")
+    scores = evaluate(predictions, references, LABELS, jobs=jobs)
+    assert scores.dice == {"a": {"kidney": 0.0}, "b": {"kidney": pytest.approx(2 / 3)}}
+    assert list(scores.dice) == ["a", "b"]
+    assert scores.unpredicted == ("c", "d")
+
+
+def test_references_by_name(tmp_path: Path) -> None:
+    predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 1, 1, 0]})
+    references = write(tmp_path / "anywhere", {"segmentation.nii.gz": [0, 1, 1, 0]})
+    scores = evaluate(str(predictions), {"case": references / "segmentation.nii.gz"}, LABELS, jobs=1)
+    assert scores.dice == {"case": {"kidney": 1.0}}
+    assert scores.unpredicted == ()
+
+
+def test_prediction_without_reference(tmp_path: Path) -> None:
+    predictions = write(tmp_path / "predictions", {f"p{number}.nii.gz": [0] * 4 for number in range(7)})
+    references = write(tmp_path / "references", {"p0.nii.gz": [0] * 4})
+    with pytest.raises(DatasetError, match=r"p1, p2, p3, p4, p5 and 1 more have no reference among the 1 in"):
+        evaluate(predictions, references, LABELS, jobs=1)
+    with pytest.raises(DatasetError, match=r"p6 has no reference among the 6 given"):
+        evaluate(predictions, {f"p{number}": tmp_path for number in range(6)}, LABELS, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (plain_grid((1, 4, 1), (3.0, 1.0, 1.0)), "  reference   1 × 4 × 1 voxels of 3.00 × 1.00 × 1.00 mm "),
+        (plain_grid((1, 2, 2), (2.5, 1.0, 1.0)), "  reference   1 × 2 × 2 voxels of 2.50 × 1.00 × 1.00 mm "),
+        (GRID._replace(origin=(0.0, 5.0, 0.0)), " mm, origin (0.00, 5.00, 0.00) mm "),
+    ],
+)
+def test_grids_must_agree(tmp_path: Path, grid: Grid, message: str) -> None:
+    predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 1, 1, 0]})
+    references = write(tmp_path / "references", {"case.nii.gz": [0, 1, 1, 0]}, grid)
+    with pytest.raises(DatasetError) as error:
+        evaluate(predictions, references, LABELS, jobs=1)
+    text = str(error.value)
+    assert text.startswith("case 'case': prediction and reference lie on different grids\n  prediction  1 × 2 × 2")
+    assert message in text
+    assert str(predictions / "case.nii.gz") in text and str(references / "case.nii.gz") in text
+    assert text.endswith("resample the prediction onto the reference's grid (nearest neighbour).")
+
+
+def test_undeclared_value_names_case_and_files(tmp_path: Path) -> None:
+    predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 5, 1, 0]})
+    references = write(tmp_path / "references", {"case.nii.gz": [0, 1, 1, 0]})
+    with pytest.raises(DatasetError, match=r"case 'case' \(.*case\.nii\.gz\): in the prediction, .* holds value 5"):
+        evaluate(predictions, references, LABELS, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (None, r"predictions: no such folder of predictions\. Check the path\."),
+        (["notes.txt"], r"predictions: no label map among the predictions\..* ends in \.nii\.gz"),
+        (["case.nii.gz", "case.nrrd"], r"case 'case' has two files, case\.nii\.gz and case\.nrrd\. Remove one\."),
+    ],
+)
+def test_folder_that_cannot_be_scored(tmp_path: Path, files: list[str] | None, message: str) -> None:
+    folder = tmp_path / "predictions"
+    if files is not None:
+        folder.mkdir()
+        for name in files:
+            (folder / name).touch()
+    with pytest.raises(DatasetError, match=message):
+        evaluate(folder, {"case": tmp_path / "case.nii.gz"}, LABELS, jobs=1)
+
+
+@pytest.mark.skipif(not (DATA / "hippocampus").is_dir(), reason="the hippocampus data set is not here")
+def test_real_references_score_one_against_themselves(tmp_path: Path) -> None:
+    references = DATA / "hippocampus" / "labelsTr"
+    for file in sorted(references.glob("*.nii.gz"))[:3]:
+        (tmp_path / file.name).symlink_to(file)
+    scores = evaluate(tmp_path, references, Labels(values={"background": 0, "anterior": 1, "posterior": 2}), jobs=2)
+    assert scores.per_target == {"anterior": 1.0, "posterior": 1.0}
+    assert len(scores.unpredicted) == 197

@@ -1,0 +1,170 @@
+"""Fingerprints of small datasets, worked out by hand or by NumPy and SciPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy import ndimage as ndi
+
+from autoseg.dataset import Case, Dataset, Description, Labels, Region
+from autoseg.errors import DatasetError
+from autoseg.fingerprint import Spread, extract, extract_fingerprint
+
+HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
+LABELS = Labels(values={"background": 0, "organ": 2, "lesion": 7}, ignore=9)
+
+
+def write(path, array, spacing_mm=(3.0, 1.0, 0.5), **direction):
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing_mm[::-1])
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def make_case(folder, name, image, label, **options):
+    images = tuple(write(folder / f"{name}_{c:04d}.nii.gz", channel, **options) for c, channel in enumerate(image))
+    return Case(name, images, None if label is None else write(folder / f"{name}.nii.gz", label, **options))
+
+
+def make_dataset(folder, cases, labels=LABELS, channels=("T1", "T2")):
+    return Dataset(folder, Description(name="invented", channels=channels, labels=labels), tuple(cases))
+
+
+@pytest.fixture
+def two_cases(tmp_path):
+    """Case a has an organ in two parts, a lesion and an unannotated voxel; case b an organ only."""
+    random = np.random.default_rng(0)
+    images, labels = random.normal(5, 2, (2, 2, 6, 8, 10)).astype(np.float32), np.zeros((2, 6, 8, 10), np.uint8)
+    images[:, :, 0], images[:, :, :, 7] = 0, 0
+    labels[0, 1, 1, 1:4], labels[0, 2, 2, 4] = 2, 2  # joined at a corner
+    labels[0, 5, 5, 5], labels[0, 3, 6, 6:8], labels[0, 5, 1, 9] = 2, 7, 9
+    labels[1, 2:4, 2:4, 2:4] = 2
+    cases = [make_case(tmp_path, name, images[i], labels[i]) for i, name in enumerate("ab")]
+    return make_dataset(tmp_path, cases), images, labels
+
+
+def test_grids(two_cases):
+    fingerprint = extract_fingerprint(two_cases[0], jobs=1)
+    assert [case.name for case in fingerprint.cases] == ["a", "b"]
+    for case in fingerprint.cases:
+        assert case.shape == (6, 8, 10)
+        assert case.spacing_mm == (3.0, 1.0, 0.5)
+        assert case.shape_after_crop == (5, 7, 10)
+        assert case.relative_size == pytest.approx(350 / 480)
+        assert case.orientation == "LPS"
+    assert fingerprint.median_relative_size == pytest.approx(350 / 480)
+
+
+def test_intensities_of_all_that_is_not_background(two_cases):
+    dataset, images, labels = two_cases
+    fingerprint = extract_fingerprint(dataset, jobs=1)
+    for channel, found in enumerate(fingerprint.intensities):
+        values = images[:, channel][labels > 0].astype(np.float64)  # the ignored voxel included, as in nnU-Net
+        assert found.mean == pytest.approx(values.mean())
+        assert found.std == pytest.approx(values.std())
+        assert found.median == pytest.approx(np.median(values))
+        assert (found.min, found.max) == (values.min(), values.max())
+        assert found.percentile_00_5 == pytest.approx(np.percentile(values, 0.5))
+        assert found.percentile_99_5 == pytest.approx(np.percentile(values, 99.5))
+
+
+def test_labels(two_cases):
+    labels = extract_fingerprint(two_cases[0], jobs=1).labels
+    assert labels["organ"].voxels == 5 + 8
+    assert labels["organ"].share_of_cases == 1.0
+    assert labels["organ"].volume_mm3 == Spread(min=7.5, median=9.75, max=12.0)  # voxels of 1.5 mm³
+    assert labels["organ"].components == Spread(min=1, median=1.5, max=2)
+    assert labels["lesion"].values == (7,)
+    assert labels["lesion"].share_of_cases == 0.5
+    assert labels["lesion"].components == Spread(min=1, median=1, max=1)
+
+
+def test_regions_are_measured_as_wholes(two_cases):
+    dataset, images, labels = two_cases
+    regions = {"whole": Region(values=(2, 7), paint=2), "core": Region(values=(7,), paint=7)}
+    described = Labels(values=LABELS.values, regions=regions, ignore=9)
+    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases, described), jobs=1).labels
+    assert list(found) == ["whole", "core"]
+    assert found["whole"].voxels == 7 + 8
+    assert found["whole"].values == (2, 7)
+
+
+def test_a_label_no_case_contains(two_cases):
+    dataset = two_cases[0]
+    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases[1:]), jobs=1).labels["lesion"]
+    assert (found.voxels, found.share_of_cases, found.volume_mm3, found.components) == (0, 0.0, None, None)
+
+
+def test_the_number_of_jobs_changes_nothing(two_cases, monkeypatch):
+    monkeypatch.setattr(extract, "SAMPLES", 6)  # so that case b, of 8 voxels, is sampled
+    assert extract_fingerprint(two_cases[0], jobs=2) == extract_fingerprint(two_cases[0], jobs=1)
+
+
+def test_samples_are_drawn_from_the_foreground_none_twice():
+    image = np.arange(2000, dtype=np.float32).reshape(2, 10, 10, 10)
+    foreground = np.zeros((10, 10, 10), dtype=bool)
+    foreground[4:8] = True
+    drawn = extract._sample(image, foreground, 300, np.random.default_rng(0))
+    assert drawn.shape == (2, 300)
+    assert len(np.unique(drawn[0])) == 300
+    assert set(drawn[0]) <= set(range(400, 800))
+    assert np.array_equal(drawn[1], drawn[0] + 1000)  # channels stay together
+
+
+def test_pictures(tmp_path):
+    picture, label = np.full((12, 9), 7, np.uint8), np.zeros((12, 9), np.uint8)
+    label[3:5, 3:5] = 2
+    case = Case("p", (tmp_path / "p_0000.png",), tmp_path / "p.png")
+    for path, array in ((case.images[0], picture), (case.label, label)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    fingerprint = extract_fingerprint(make_dataset(tmp_path, [case], channels=("grey",)), jobs=1)
+    assert fingerprint.cases[0].shape == (1, 12, 9)
+    assert fingerprint.cases[0].orientation is None
+    assert fingerprint.labels["organ"].volume_mm3 == Spread(min=4, median=4, max=4)
+
+
+IMAGE, LABEL = np.ones((2, 4, 4, 4), np.float32), np.full((4, 4, 4), 2, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "message"),
+    [
+        (IMAGE, None, "no label map. Add it, or take the case out of the training cases."),
+        (IMAGE[:1], LABEL, "the image has 1 channels, the dataset declares 2 (T1, T2)."),
+        (IMAGE, LABEL[:3], "label and image lie on different grids\n"),
+        (IMAGE, LABEL * 3, "the label map holds value 6, which the dataset does not declare"),
+        (IMAGE * np.float32("nan"), LABEL, "the image holds NaN or infinity."),
+    ],
+)
+def test_errors_name_the_case(tmp_path, image, label, message):
+    dataset = make_dataset(tmp_path, [make_case(tmp_path, "kidney_17", image, label)])
+    with pytest.raises(DatasetError) as error:
+        extract_fingerprint(dataset, jobs=1)
+    assert str(error.value).startswith(f"case 'kidney_17': {message}")
+    assert str(error.value).endswith(f"`autoseg check {tmp_path}` lists all that is wrong with the dataset.")
+
+
+def test_errors_of_the_dataset(tmp_path):
+    with pytest.raises(DatasetError, match="holds no training cases"):
+        extract_fingerprint(make_dataset(tmp_path, []), jobs=1)
+    case = make_case(tmp_path, "a", IMAGE, LABEL * 0)
+    with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
+        extract_fingerprint(make_dataset(tmp_path, [case]), jobs=1)
+
+
+@pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason=f"needs the hippocampus dataset, {HIPPOCAMPUS}")
+def test_hippocampus():
+    whole = Dataset.open(HIPPOCAMPUS)
+    dataset = Dataset(whole.path, whole.description, whole.cases[:12])
+    fingerprint = extract_fingerprint(dataset, jobs=2)
+    case = dataset.cases[3]
+    label = sitk.GetArrayFromImage(sitk.ReadImage(str(case.label)))
+    assert fingerprint.cases[3].shape == label.shape
+    maps = [sitk.GetArrayFromImage(sitk.ReadImage(str(case.label))) for case in dataset.cases]
+    for value, (_, facts) in enumerate(fingerprint.labels.items(), start=1):
+        parts = [ndi.label(label == value, np.ones((3, 3, 3)))[1] for label in maps]
+        assert facts.components.median == np.median(parts)
+        assert facts.voxels == sum(int((label == value).sum()) for label in maps)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.description import Description
+from autoseg.dataset.images import read_image, read_label_map, write_image, write_label_map
+from autoseg.dataset.labels import Labels
+from autoseg.errors import DatasetError
+from autoseg.geometry import plain_grid
+from autoseg.plan.preprocessing import Preprocessing, ZScore
+from autoseg.preprocessing.dataset import prepare_dataset
+from autoseg.preprocessing.preparing import prepare_image, prepare_labels
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
+PREPROCESSING = Preprocessing(spacing_mm=(1.0, 1.0, 1.0), normalisation=(ZScore(),))
+PATCH = (8, 8, 8)
+NAMES = ("a", "b", "c")
+GRID = plain_grid((10, 12, 14), (2.0, 1.0, 1.5))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "kidneys"
+    folder.mkdir()
+    cases = tuple(Case(name, (folder / f"{name}_0000.nii.gz",), folder / f"{name}.nii.gz") for name in NAMES)
+    for case in cases:
+        write_image(case.images[0], generator.normal(size=GRID.shape).astype(np.float32), GRID)
+        write_label_map(case.label, generator.integers(0, 3, size=GRID.shape).astype(np.uint8), GRID)
+    return Dataset(folder, Description(name="kidneys", channels=("CT",), labels=LABELS), cases)
+
+
+def prepare(dataset, tmp_path, jobs=1, **changes):
+    return prepare_dataset(dataset, PREPROCESSING, PATCH, tmp_path / "prepared", jobs, **changes)
+
+
+def state(tmp_path):
+    """What lies in the folder: name → (time of change, content)."""
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "prepared").iterdir()}
+
+
+def test_cases_are_prepared_as_one_by_one(dataset, tmp_path):
+    prepared = prepare(dataset, tmp_path)
+    assert [case.name for case in prepared] == list(NAMES)
+    for case, source in zip(prepared, dataset.cases, strict=True):
+        array, placement = prepare_image(read_image(*source.images), PREPROCESSING)
+        class_map = prepare_labels(read_label_map(source.label)[0], placement, LABELS)
+        np.testing.assert_array_equal(case.image()[:], array)
+        np.testing.assert_array_equal(case.labels()[0], class_map)
+        assert case.placement == placement
+        assert case.record.shape == array.shape
+        assert [Path(file.path) for file in case.record.sources] == [*source.images, source.label]
+        for index, voxels in enumerate(case.locations().targets, start=1):
+            assert (class_map[tuple(voxels.T)] == index).all()
+
+
+def test_a_second_run_does_nothing(dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    prepare(dataset, tmp_path)
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("lost", ["b.json", "b.image.b2nd", "b.labels.b2nd", "b.locations.npz"])
+def test_a_lost_file_redoes_its_case_with_the_same_bytes(lost, dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    (tmp_path / "prepared" / lost).unlink()
+    prepare(dataset, tmp_path)
+    after = state(tmp_path)
+    assert {name: content for name, (_, content) in after.items()} == {
+        name: content for name, (_, content) in before.items()
+    }
+    redone = {name for name in after if after[name] != before[name]}
+    assert redone == {"b.image.b2nd", "b.labels.b2nd", "b.locations.npz", "b.json"}
+
+
+@pytest.mark.parametrize("left", [["b.image.b2nd"], ["b.image.b2nd", "b.labels.b2nd", ".b.json.123.tmp"]])
+def test_what_a_kill_left_of_a_case_is_done_again(left, dataset, tmp_path):
+    (tmp_path / "prepared").mkdir()
+    for name in left:
+        (tmp_path / "prepared" / name).write_bytes(b"half")
+    prepared = prepare(dataset, tmp_path)
+    np.testing.assert_array_equal(
+        prepared[1].image()[:], prepare_image(read_image(*dataset.cases[1].images), PREPROCESSING)[0]
+    )
+
+
+@pytest.mark.parametrize("which", ["image", "label"])
+def test_a_changed_source_redoes_its_case(which, dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    source = dataset.cases[2].images[0] if which == "image" else dataset.cases[2].label
+    os.utime(source, ns=(0, 0))
+    prepare(dataset, tmp_path)
+    assert {name for name, found in state(tmp_path).items() if found != before[name]} == {
+        "c.image.b2nd",
+        "c.labels.b2nd",
+        "c.locations.npz",
+        "c.json",
+    }
+
+
+def test_several_processes_write_the_same_bytes(dataset, tmp_path):
+    prepare(dataset, tmp_path / "one", jobs=1)
+    prepare(dataset, tmp_path / "two", jobs=2)
+    for name, (_, content) in state(tmp_path / "one").items():
+        assert state(tmp_path / "two")[name][1] == content
+
+
+def test_a_2d_patch_divides_arrays_into_slices(dataset, tmp_path):
+    case = prepare_dataset(dataset, PREPROCESSING, (8, 8), tmp_path / "prepared", jobs=1)[0]
+    assert case.image().chunks == (1, 1, 8, 8)
+
+
+def spoil_value(case):
+    write_label_map(case.label, np.full(GRID.shape, 7, dtype=np.uint8), GRID)
+
+
+def spoil_grid(case):
+    write_label_map(case.label, np.zeros((10, 12, 13), dtype=np.uint8), plain_grid((10, 12, 13), GRID.spacing_mm))
+
+
+def spoil_label_file(case):
+    case.label.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            spoil_value,
+            "case 'b': the label map holds value 7, which the dataset does not declare "
+            "(declared: background 0, kidney 1, tumour 2). Declare the value in dataset.json, or correct the map.",
+        ),
+        (
+            spoil_grid,
+            "case 'b': label and image lie on different grids\n"
+            "  image  10 × 12 × 14 voxels of 2.00 × 1.00 × 1.50 mm   {folder}/b_0000.nii.gz\n"
+            "  label  10 × 12 × 13 voxels of 2.00 × 1.00 × 1.50 mm   {folder}/b.nii.gz\n"
+            "Resample the label onto the image (nearest neighbour), or leave the case out of dataset.json.",
+        ),
+        (
+            spoil_label_file,
+            "case 'b': {folder}/b.nii.gz: cannot be read (No such file or directory). "
+            "Restore the file, or leave the case out.",
+        ),
+    ],
+)
+def test_a_bad_case_is_named_and_the_others_are_kept(spoil, message, dataset, tmp_path):
+    spoil(dataset.cases[1])
+    with pytest.raises(DatasetError) as error:
+        prepare(dataset, tmp_path)
+    check = f"`autoseg check {dataset.path}` lists every such problem of the dataset."
+    assert str(error.value) == message.format(folder=dataset.path) + "\n" + check
+    assert "a.json" in state(tmp_path)
+    assert "b.json" not in state(tmp_path)
+
+
+def test_an_image_with_values_that_are_not_numbers(dataset, tmp_path):
+    image = dataset.path / "a_0000.nrrd"  # ITK turns NaN in a NIfTI file into 0
+    write_image(image, np.full(GRID.shape, np.nan, dtype=np.float32), GRID)
+    cases = (replace(dataset.cases[0], images=(image,)), *dataset.cases[1:])
+    with pytest.raises(DatasetError) as error:
+        prepare(replace(dataset, cases=cases), tmp_path)
+    assert str(error.value).startswith(
+        f"case 'a': the image holds NaN or infinity. Set those voxels to a number: {image}\n"
+    )
+
+
+def test_an_error_comes_out_of_another_process(dataset, tmp_path):
+    spoil_value(dataset.cases[1])
+    with pytest.raises(DatasetError, match="^case 'b': the label map holds value 7"):
+        prepare(dataset, tmp_path, jobs=2)
+
+
+def test_a_case_without_a_label_map(dataset, tmp_path):
+    cases = (replace(dataset.cases[0], label=None), *dataset.cases[1:])
+    with pytest.raises(DatasetError, match=r"^case 'a': it has no label map\. Add it, or take the case out of the tr"):
+        prepare(replace(dataset, cases=cases), tmp_path)
+
+
+@pytest.mark.skipif(not (DATA / "hippocampus").is_dir(), reason="the hippocampus dataset is not on this machine")
+def test_real_cases(tmp_path):
+    dataset = Dataset.open(DATA / "hippocampus")
+    dataset = replace(dataset, cases=dataset.cases[:10])
+    prepared = prepare(dataset, tmp_path, jobs=2)
+    for case, source in zip(prepared, dataset.cases, strict=True):
+        image = read_image(*source.images)
+        assert case.placement.grid == image.grid
+        assert case.image().shape == case.record.shape
+        np.testing.assert_allclose(case.image()[:].mean(), 0, atol=1e-3)
+        assert [len(voxels) for voxels in case.locations().targets] == [
+            (case.labels()[:] == value).sum() for value in (1, 2)
+        ]
