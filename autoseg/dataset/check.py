@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoseg.dataset.dataset import Case, Dataset
 from autoseg.dataset.description import Description
@@ -155,34 +154,23 @@ def _examine_image(case: Case, description: Description, folder: Path, examined:
     digest = hashlib.blake2b(digest_size=16)
     names, found = description.channels, 0
     for number, path in enumerate(case.images):
+        role = f"channel {number} ('{names[number]}')" if len(case.images) == len(names) else "the image"
         shown = _relative(path, folder)
         if not path.exists():
-            missing = f"channel {number} ('{names[number]}')" if len(case.images) == len(names) else "the image"
-            examined.error(f"{missing} is missing: {shown}", "Add the file, or leave the case out of the dataset.")
+            examined.error(f"{role} is missing: {shown}", "Add the file, or leave the case out of the dataset.")
             continue
         try:
             image = read_image(path)
         except AutosegError as unreadable:
-            examined.error(str(unreadable), "Until then, leave the case out of the dataset.")
+            examined.error(f"{role}: {unreadable}", "Until then, leave the case out of the dataset.")
             continue
         parts.append(Part("image" if len(case.images) == 1 else f"channel {number}", shown, image.grid))
-        for channel in image.array:
-            _examine_voxels(channel, found, shown, examined)
-            found += 1
+        found += len(image.array)
         digest.update(image.array.data)
     if len(parts) == len(case.images):
         examined.digest = digest.digest()
         _examine_form(found, parts[0], description, examined)
     return parts
-
-
-def _examine_voxels(channel: NDArray[np.float32], number: int, shown: Path, examined: _Examined) -> None:
-    bad = channel.size - int(np.count_nonzero(np.isfinite(channel)))
-    if bad:
-        examined.error(
-            f"channel {number} has {bad} voxel{'s' * (bad != 1)} that are NaN or infinite: {shown}",
-            "Replace them by the value of the background, or leave the case out of the dataset.",
-        )
 
 
 def _examine_form(found: int, image: Part, description: Description, examined: _Examined) -> None:

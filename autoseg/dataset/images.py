@@ -1,4 +1,4 @@
-"""Reading and writing images: NIfTI, NRRD, MHA, PNG, TIFF, all through SimpleITK.
+"""Reading and writing images: NIfTI, NRRD, MHA, PNG, TIFF, through SimpleITK (but see nifti.py).
 
 Comes in: paths. Goes out: `Image`, a (channels, z, y, x) array with its grid; and label maps,
 (z, y, x) arrays of integers, read and written on the same grid.
@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from autoseg.dataset.mismatch import Part, describe_mismatch
-from autoseg.dataset.nifti import verify_nifti
+from autoseg.dataset.nifti import read_nifti
 from autoseg.errors import DatasetError
 from autoseg.files import atomic_path
 from autoseg.geometry import Grid
@@ -56,14 +56,17 @@ def read_image(*paths: str | Path) -> Image:
     several channels. The transparency of a PNG is not an intensity: it is dropped.
 
     Raises:
-        DatasetError: a file is absent, damaged or no image, or the files lie on different grids.
+        DatasetError: a file is absent, damaged or no image, a voxel is NaN or infinite, or the
+            files lie on different grids.
     """
     read = [_read(Path(path)) for path in paths]
     parts = [Part(f"channel {i}", Path(paths[i]), grid) for i, (_, grid) in enumerate(read)]
     if mismatch := describe_mismatch("channels", parts):
         raise DatasetError(f"{mismatch}\nResample the channels onto one grid.")
-    arrays = [array.astype(np.float32, copy=False) for array, _ in read]
-    return Image(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], parts[0].grid)
+    for part, (array, _) in zip(parts, read, strict=True):
+        _refuse_infinite(array, part.path)
+    # one copy, also of a single file
+    return Image(np.concatenate([array for array, _ in read], dtype=np.float32, casting="unsafe"), parts[0].grid)
 
 
 def read_label_map(path: str | Path) -> tuple[NDArray[np.integer], Grid]:
@@ -154,15 +157,15 @@ def split_ending(filename: str) -> tuple[str, str]:
 
 
 def _read(path: Path) -> tuple[NDArray[Any], Grid]:
-    """The voxels of one file, (channels, z, y, x) in the file's type, and their grid."""
-    verify_nifti(_existing(path))
-    with _itk(path, "cannot be read as an image"):
-        image = sitk.ReadImage(str(path))
-    vectors = image.GetNumberOfComponentsPerPixel()
-    grid, channels = _header(image, vectors, path)
-    array = sitk.GetArrayFromImage(image)
-    if vectors > 1:
-        array = np.ascontiguousarray(np.moveaxis(array, -1, 0)[:channels])
+    """The voxels of one file, (channels, z, y, x) in the file's type, perhaps read-only, and their grid."""
+    grid, channels = read_header(path)
+    array = read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else None
+    if array is None:
+        with _itk(path, "cannot be read as an image"):
+            image = sitk.ReadImage(str(path))
+        array = sitk.GetArrayFromImage(image)
+        if image.GetNumberOfComponentsPerPixel() > 1:
+            array = np.moveaxis(array, -1, 0)[:channels]  # without the transparency
     return array.reshape(channels, *grid.shape), grid
 
 
@@ -187,9 +190,20 @@ def _header(source: sitk.Image | sitk.ImageFileReader, vectors: int, path: Path)
     return Header(grid, size[3] if dimensions == 4 else vectors)
 
 
+def _refuse_infinite(array: NDArray[Any], path: Path) -> None:
+    if not np.issubdtype(array.dtype, np.floating):
+        return
+    bad = [channel.size - int(np.count_nonzero(np.isfinite(channel))) for channel in array]
+    if any(bad):
+        found = ", ".join(f"{count} in channel {number}" for number, count in enumerate(bad) if count)
+        raise DatasetError(
+            f"{path}: {sum(bad)} voxels are NaN or infinite ({found}). Replace them by the value of the background."
+        )
+
+
 def _integers(label_map: NDArray[Any], path: Path) -> NDArray[np.integer]:
     if np.issubdtype(label_map.dtype, np.integer):
-        return label_map
+        return label_map.astype(label_map.dtype.newbyteorder("="))
     with np.errstate(invalid="ignore"):
         whole = label_map.astype(np.int32)
     wrong = label_map[whole != label_map]  # NaN and infinity, too, equal no integer

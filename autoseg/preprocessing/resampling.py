@@ -93,7 +93,7 @@ def resample_classes(class_map: NDArray[np.int16], shape: Shape, orders: Orders)
     source = torch.from_numpy(class_map)
     largest = torch.zeros(tuple(shape))
     winner = torch.zeros(tuple(shape), dtype=torch.int16)
-    for value in torch.unique(source).tolist():
+    for value in np.unique(class_map).tolist():  # ascending
         indicator = resample((source == value)[None].float(), shape, orders)[0]
         winner.masked_fill_(indicator > largest, value)
         torch.maximum(largest, indicator, out=largest)

@@ -17,16 +17,17 @@ HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "
 LABELS = Labels(values={"background": 0, "organ": 2, "lesion": 7}, ignore=9)
 
 
-def write(path, array, spacing_mm=(3.0, 1.0, 0.5), **direction):
+def write(path, array):
     image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing_mm[::-1])
+    image.SetSpacing((0.5, 1.0, 3.0))
     sitk.WriteImage(image, str(path))
     return path
 
 
-def make_case(folder, name, image, label, **options):
-    images = tuple(write(folder / f"{name}_{c:04d}.nii.gz", channel, **options) for c, channel in enumerate(image))
-    return Case(name, images, None if label is None else write(folder / f"{name}.nii.gz", label, **options))
+def make_case(folder, name, image, label):
+    # NRRD, because ITK turns NaN in NIfTI files to 0
+    images = tuple(write(folder / f"{name}_{c:04d}.nrrd", channel) for c, channel in enumerate(image))
+    return Case(name, images, None if label is None else write(folder / f"{name}.nrrd", label))
 
 
 def make_dataset(folder, cases, labels=LABELS, channels=("T1", "T2")):

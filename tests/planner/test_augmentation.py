@@ -1,0 +1,57 @@
+"""Transforms by patch."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.planner.augmentation import augmentation
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "degrees", "in_plane"),
+    [
+        ((128, 128, 128), [30, 30, 30], False),
+        ((64, 192, 192), [30, 30, 30], False),  # exactly 3 times
+        ((63, 192, 192), [180], True),
+        ((10, 256, 224), [180], True),
+        ((512, 512), [180], False),
+        ((60, 40), [180], False),  # exactly 1.5 times
+        ((64, 40), [15], False),
+        ((40, 64), [15], False),
+    ],
+)
+def test_rotation(patch_size, degrees, in_plane):
+    spatial, *_, low_resolution, _, _, _ = augmentation(patch_size, (0, 1)).value
+    assert [(r.low, r.high) for r in spatial.rotation_degrees] == [(-d, d) for d in degrees]
+    assert (spatial.in_plane, low_resolution.in_plane) == (in_plane, in_plane)
+
+
+def test_order_and_probabilities_are_nnunets():
+    transforms = augmentation((128, 128, 128), (0, 1, 2)).value
+    found = [(t.kind, getattr(t, "probability", None)) for t in transforms]
+    assert found == [
+        ("spatial", None),
+        ("noise", 0.1),
+        ("blur", 0.2),
+        ("brightness", 0.15),
+        ("contrast", 0.15),
+        ("low_resolution", 0.25),
+        ("gamma", 0.1),
+        ("gamma", 0.3),
+        ("mirror", None),
+    ]
+    assert [transforms[6].inverted, transforms[7].inverted] == [True, False]
+    assert transforms[0].rotation_probability == transforms[0].scale_probability == 0.2
+    assert (transforms[0].scale.low, transforms[0].scale.high) == (0.7, 1.4)
+    assert transforms[-1].axes == (0, 1, 2)
+
+
+def test_nothing_to_mirror():
+    assert "mirror" not in [transform.kind for transform in augmentation((64, 64), ()).value]
+
+
+def test_reason():
+    assert augmentation((10, 256, 224), (0, 1, 2)).reason == (
+        "nnU-Net's variations of shape and intensity. The patch is 10 × 256 × 224 voxels: it has few slices, so it is "
+        "turned and scaled only within slices, by any angle."
+    )

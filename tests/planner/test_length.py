@@ -1,0 +1,31 @@
+"""Epochs and iterations."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.planner.length import training_length
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds", "epochs", "iterations", "validation"),
+    [
+        (None, None, 1000, 250, 50),
+        (10, 0.45, 30, 44, 4),  # 1333 iterations
+        (600, 0.5, 288, 250, 25),  # 72 000: epochs stay short enough to look at
+        (1, 0.6, 10, 10, 2),  # 100: epochs stay long enough to judge
+        (1, 30, 1, 10, 2),  # 2: hopeless, but whole
+    ],
+)
+def test_length(minutes, seconds, epochs, iterations, validation):
+    parts = training_length(minutes, seconds)
+    assert parts["training.epochs"].value == epochs
+    assert parts["training.iterations_per_epoch"].value == iterations
+    assert parts["training.validation_iterations"].value == validation
+    assert parts["training.minutes"].value == minutes
+
+
+def test_reason():
+    assert training_length(10, 0.45)["training.epochs"].reason == (
+        "In 10 minutes, at 0.45 s each, about 1333 iterations can be done: about 30 epochs of 44."
+    )

@@ -1,0 +1,124 @@
+"""Networks for the minutes there are, on machines made of arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from autoseg.planner.candidate import Candidate
+from autoseg.planner.time import MEASUREMENTS, MINIMUM_ITERATIONS, fit_time, ladder
+from autoseg.planner.topology import network_topology
+
+MM = (1.0, 1.0, 1.0)
+HIPPOCAMPUS = Candidate(network_topology(MM, (40, 56, 40)), batch_size=9)
+CUBE = Candidate(network_topology(MM, (128, 128, 128)), batch_size=2)
+SLICES = Candidate(network_topology((1.0, 1.0), (56, 40)), batch_size=366)
+
+
+def two_cores(candidate: Candidate) -> float:
+    """Multiplications set the pace: 16 features and a batch of 4 on hippocampus take 0.45 s."""
+    voxels = candidate.batch_size * math.prod(candidate.topology.patch_size)
+    return 0.45 * (candidate.first_features / 16) ** 2 * voxels / (4 * 40 * 56 * 40)
+
+
+def graphics_card(candidate: Candidate) -> float:
+    """A hundred times as fast, but no iteration takes less than 20 ms."""
+    return max(0.02, two_cores(candidate) / 100)
+
+
+class Stopwatch:
+    """Measures, and remembers what it was asked."""
+
+    def __init__(self, machine):
+        self.machine, self.asked = machine, []
+
+    def __call__(self, candidate):
+        self.asked.append(candidate)
+        return self.machine(candidate)
+
+
+@pytest.mark.parametrize(
+    ("planned", "machine", "minutes", "features", "batch", "patch"),
+    [
+        # published: nnU-Net's network would do 50 iterations, this one reached Dice 0.88
+        (HIPPOCAMPUS, two_cores, 10, 16, 4, (40, 56, 40)),
+        (HIPPOCAMPUS, two_cores, 60, 32, 4, (40, 56, 40)),
+        (HIPPOCAMPUS, two_cores, 90, 32, 9, (40, 56, 40)),
+        (HIPPOCAMPUS, two_cores, 1, 8, 2, (40, 56, 40)),
+        (HIPPOCAMPUS, graphics_card, 10, 32, 9, (40, 56, 40)),
+        (CUBE, two_cores, 10, 8, 2, (64, 64, 64)),
+        (CUBE, two_cores, 60, 12, 2, (128, 128, 128)),
+        (CUBE, graphics_card, 10, 32, 2, (128, 128, 128)),
+        (SLICES, two_cores, 10, 32, 32, (56, 40)),
+        (SLICES, graphics_card, 10, 32, 366, (56, 40)),
+    ],
+)
+def test_the_best_that_fits(planned, machine, minutes, features, batch, patch):
+    stopwatch = Stopwatch(machine)
+    pace = fit_time(planned, MM[-len(patch) :], 3, minutes, stopwatch).value
+    assert (pace.candidate.first_features, pace.candidate.batch_size) == (features, batch)
+    assert pace.candidate.topology.patch_size == patch
+    assert pace.seconds_per_iteration == machine(pace.candidate)
+    assert pace.seconds_per_iteration * MINIMUM_ITERATIONS <= minutes * 60
+    assert len(stopwatch.asked) <= MEASUREMENTS
+
+
+def test_hopeless_networks_are_not_measured():
+    stopwatch = Stopwatch(two_cores)
+    fit_time(CUBE, MM, 3, 10, stopwatch)
+    assert max(two_cores(candidate) for candidate in stopwatch.asked) < 5  # the planned one takes 42 s
+
+
+def test_where_nothing_fits_the_cheapest_is_taken_and_said():
+    decided = fit_time(HIPPOCAMPUS, MM, 3, 0.5, two_cores)
+    assert decided.value.candidate == ladder(HIPPOCAMPUS, MM)[-1]
+    assert decided.reason == (
+        "1000 iterations, the least that is worth training, must fit 0.5 minutes; no network is fast enough for that, "
+        "so the cheapest is taken, 8 first features, batches of 2, patches of 40 × 56 × 40: 0.056 s an iteration."
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "reason"),
+    [
+        (
+            10,
+            "1000 iterations, the least that is worth training, must fit 10 minutes. The network that fits the memory "
+            "(32 first features, batches of 9, patches of 40 × 56 × 40) is too slow. The best that is not has "
+            "16 first features, batches of 4, patches of 40 × 56 × 40: 0.45 s an iteration.",
+        ),
+        (
+            90,
+            "1000 iterations, the least that is worth training, must fit 90 minutes; the network that fits the memory "
+            "does so, 32 first features, batches of 9, patches of 40 × 56 × 40: 4 s an iteration.",
+        ),
+    ],
+)
+def test_reasons(minutes, reason):
+    assert fit_time(HIPPOCAMPUS, MM, 3, minutes, two_cores).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("planned", "expected"),
+    [
+        (HIPPOCAMPUS, [(32, 9), (32, 4), (24, 4), (16, 4), (12, 4), (8, 4), (8, 2)]),
+        (SLICES, [(32, 366), (32, 32), (32, 16), (24, 16), (16, 16), (12, 16), (8, 16), (8, 8)]),
+        (SLICES._replace(batch_size=6), [(32, 6), (24, 6), (16, 6), (12, 6), (8, 6)]),
+    ],
+)
+def test_ladder(planned, expected):
+    rungs = ladder(planned, MM[-len(planned.topology.patch_size) :])
+    assert [(rung.first_features, rung.batch_size) for rung in rungs] == expected
+
+
+@pytest.mark.parametrize("planned", [HIPPOCAMPUS, CUBE, SLICES])
+def test_every_rung_is_cheaper_than_the_one_above(planned):
+    costs = [rung.cost(3) for rung in ladder(planned, MM[-len(planned.topology.patch_size) :])]
+    assert all(upper > lower for upper, lower in zip(costs, costs[1:], strict=False))
+
+
+def test_long_axes_are_halved_first():
+    flat = Candidate(network_topology((9.0, 1.5, 1.5), (10, 256, 224)), batch_size=2)
+    patches = [rung.topology.patch_size for rung in ladder(flat, (9.0, 1.5, 1.5))]
+    assert patches[-3:] == [(10, 128, 112), (10, 64, 56), (10, 32, 28)]
