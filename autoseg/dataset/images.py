@@ -238,7 +238,7 @@ def _itk(path: Path, problem: str) -> Iterator[None]:
 def _short(said: str) -> str:
     """What ITK said, without where in its source it said so."""
     reason = " ".join(said.split("ERROR:")[-1].split())
-    return re.sub(r"^\w+\(0x[0-9a-f]+\): ", "", reason)[:160].rstrip(". ")
+    return re.sub(r'^\w+\(0x[0-9a-f]+\): | for ".*"$', "", reason)[:160].rstrip(". ")
 
 
 def _remedy(said: str) -> str:

@@ -22,6 +22,15 @@ from autoseg.errors import DatasetError
 
 Order = Literal["<", ">"]
 
+# the fields of the header that say where the voxels are and what they mean
+HEADER = np.dtype(
+    {
+        "names": ["length", "sizes", "type", "first", "slope", "intercept"],
+        "formats": ["i4", "8i2", "i2", "f4", "f4", "f4"],
+        "offsets": [0, 40, 70, 108, 112, 116],
+        "itemsize": 348,
+    }
+)
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 
 
@@ -36,7 +45,7 @@ def read_nifti(path: Path) -> NDArray[Any] | None:
     Raises:
         DatasetError: the file ends early, or its compressed bytes are damaged.
 
-    Source: nifti1.h and nifti2.h, https://nifti.nimh.nih.gov.
+    Source: nifti1.h, https://nifti.nimh.nih.gov. (ITK reads no NIfTI-2.)
     """
     content = _decompressed(path)
     header, order = _header(content)
@@ -64,43 +73,15 @@ def _decompressed(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        reason = str(problem)[:1].lower() + str(problem)[1:]
+        reason = str(problem).removesuffix(".")
         raise DatasetError(f"{path}: the compressed file is damaged ({reason}). {_AGAIN}") from None
 
 
-def _layout(length: int, **fields: tuple[str, int]) -> np.dtype[np.void]:
-    formats, offsets = zip(*fields.values(), strict=True)
-    return np.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": length})
-
-
-# those fields of the header that say where the voxels are and what they mean: (type, first byte)
-NIFTI_1 = _layout(
-    348,
-    length=("i4", 0),
-    type=("i2", 70),
-    sizes=("8i2", 40),
-    first=("f4", 108),
-    slope=("f4", 112),
-    intercept=("f4", 116),
-)
-NIFTI_2 = _layout(
-    540,
-    length=("i4", 0),
-    type=("i2", 12),
-    sizes=("8i8", 16),
-    first=("i8", 168),
-    slope=("f8", 176),
-    intercept=("f8", 184),
-)
-
-
 def _header(content: bytes) -> tuple[np.void | None, Order]:
-    """The header in whichever version and byte order makes its length come out right."""
+    """The header, in the byte order that makes its length come out right."""
     orders: tuple[Order, ...] = ("<", ">")
-    for layout in (NIFTI_1, NIFTI_2):
-        for order in orders:
-            if len(content) >= layout.itemsize:
-                header: np.void = np.frombuffer(content, layout.newbyteorder(order), 1)[0]
-                if header["length"] == layout.itemsize:
-                    return header, order
+    for order in orders if len(content) >= HEADER.itemsize else ():
+        header: np.void = np.frombuffer(content, HEADER.newbyteorder(order), 1)[0]
+        if header["length"] == HEADER.itemsize:
+            return header, order
     return None, "<"

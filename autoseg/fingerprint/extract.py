@@ -93,9 +93,9 @@ def _measure(description: Description, quota: int, advice: str, item: tuple[int,
     place, case = item
     try:
         image, classes = _read(case, description)
-        samples = _sample(image.array, classes != 0, quota, np.random.default_rng([SEED, place]))
     except DatasetError as problem:
         raise DatasetError(f"case '{case.name}': {problem}\n{advice}") from None
+    samples = _sample(image.array, classes != 0, quota, np.random.default_rng([SEED, place]))
     box = nonzero_box(image.array)
     after_crop = tuple(part.stop - part.start for part in box)
     facts = CaseFacts(
@@ -134,10 +134,7 @@ def _sample(
     places = np.flatnonzero(foreground)
     if len(places) > quota:
         places = np.sort(random.choice(places, quota, replace=False, shuffle=False))
-    samples = image.reshape(len(image), -1)[:, places]
-    if not np.isfinite(samples).all():
-        raise DatasetError("the image holds NaN or infinity. Replace these voxels, or leave the case out.")
-    return samples
+    return image.reshape(len(image), -1)[:, places]
 
 
 def _part(mask: NDArray[np.bool_], voxel_mm3: float) -> _Part:

@@ -127,4 +127,4 @@ def _reason(planned: Candidate, pace: Pace, minutes: float, allowed: float) -> s
         return f"{goal}; no network is fast enough for that, so the cheapest is taken, {found}"
     if pace.candidate == planned:
         return f"{goal}; the network that fits the memory does so, {found}"
-    return f"{goal}. The network that fits the memory ({planned}) is too slow. The best that is not has {found}"
+    return f"{goal}. The network that fits the memory ({planned}) is too slow. The best found that is not has {found}"

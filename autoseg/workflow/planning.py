@@ -109,7 +109,7 @@ def resolve_budget(request: Request) -> Budget:
 
 
 def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
-    """The stages of a plan for another dataset of as many channels and outputs.
+    """The stages of a plan for another dataset of as many channels and outputs, trained for the minutes given.
 
     Raises:
         PlanError: the dataset has another number of channels, labels or regions.
@@ -121,7 +121,15 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
     ):
         if here != there:
             raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
-    return plan.model_copy(update={"name": name, "dataset": ours, "budget": budget})
+    stages = plan.stages
+    if budget.minutes is not None:
+        stages = {stage: _timed(plan.stages[stage], budget.minutes) for stage in stages}
+    return plan.model_copy(update={"name": name, "dataset": ours, "budget": budget, "stages": stages})
+
+
+def _timed(stage: Stage, minutes: float) -> Stage:
+    training = stage.training.model_copy(update={"minutes": minutes})
+    return stage.model_copy(update={"training": training})
 
 
 def _difference(plan: Plan, request: Request) -> str | None:
@@ -135,9 +143,14 @@ def _difference(plan: Plan, request: Request) -> str | None:
             return f"{name} {asked}, the plan has {found}"
     if request.settings and with_settings(plan, request.settings) != plan:
         return "--set " + " --set ".join(request.settings)
-    if request.like is not None and request.like.stages != plan.stages:
+    if request.like is not None and _untimed(request.like) != _untimed(plan):
         return f"--like {request.like.name}"
     return None
+
+
+def _untimed(plan: Plan) -> dict[str, Stage]:
+    """The stages of a plan, whatever their minutes: a request has those of its own."""
+    return {name: _timed(stage, 1.0) for name, stage in plan.stages.items()}
 
 
 def _is_present(device: str) -> bool:

@@ -151,7 +151,8 @@ def test_real_images(name, shape, spacing):
 
 @real_samples
 @pytest.mark.parametrize(
-    ("image", "label", "values"), [("brain.nrrd", "brain_tumour.nrrd", 2), ("ct_3mm.nii.gz", "ct_3mm_labels.nii.gz", 42)]
+    ("image", "label", "values"),
+    [("brain.nrrd", "brain_tumour.nrrd", 2), ("ct_3mm.nii.gz", "ct_3mm_labels.nii.gz", 42)],
 )
 def test_real_label_maps_lie_on_the_grid_of_their_image(image, label, values):
     label_map, grid = read_label_map(SAMPLES / label)
@@ -240,7 +241,7 @@ def test_files_that_are_no_images(tmp_path, capfd, read, name):
     path.write_bytes(b"no image")
     with pytest.raises(DatasetError) as raised:
         read(path)
-    assert str(raised.value).startswith(f"{path}: cannot be read as an image (")
+    assert str(raised.value).startswith(f"{path}: cannot be read as an image (Unable to determine ImageIO reader). ")
     assert str(raised.value).endswith("of another format: copy it again from its source, or convert it.")
     assert capfd.readouterr().err == ""
 
@@ -252,16 +253,9 @@ def test_a_nifti_that_was_cut_short_is_refused(tmp_path, missing):
     with pytest.raises(DatasetError) as raised:
         read_image(path)
     assert str(raised.value) == (
-        f"{path}: the compressed file is damaged (compressed file ended before the end-of-stream marker was reached). "
+        f"{path}: the compressed file is damaged (Compressed file ended before the end-of-stream marker was reached). "
         "It was probably not copied to its end: copy it again from its source."
     )
-
-
-def test_itk_reads_a_nifti_that_was_cut_short_without_complaint(tmp_path):
-    """Why `verify_nifti` is there. Where this fails, ITK has learnt it, and nifti.py can go."""
-    path = itk(voxels((30, 40, 50)), tmp_path / "a.nii.gz")
-    path.write_bytes(path.read_bytes()[:-20_000])
-    assert not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), voxels((30, 40, 50)))
 
 
 def test_a_nifti_whose_bytes_changed_is_refused(tmp_path):
@@ -269,7 +263,7 @@ def test_a_nifti_whose_bytes_changed_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"the compressed file is damaged \("):
+    with pytest.raises(DatasetError, match="file is damaged"):
         read_image(path)
 
 
@@ -278,7 +272,7 @@ def test_a_nifti_that_holds_fewer_bytes_than_it_says_is_refused(tmp_path, compre
     whole = itk(voxels((4, 5, 6)), tmp_path / "a.nii").read_bytes()
     path = tmp_path / ("b.nii" if compress is bytes else "b.nii.gz")
     path.write_bytes(compress(whole[:-10]))
-    with pytest.raises(DatasetError, match=r"b\.nii(\.gz)?: the file ends after 582 of 592 bytes\. It was probably not"):
+    with pytest.raises(DatasetError, match=r"b\.nii(\.gz)?: the file ends after 582 of 592 bytes\. It was"):
         read_image(path)
 
 
@@ -305,6 +299,26 @@ def test_axes_that_are_not_at_right_angles_are_refused(tmp_path, capfd):
     assert "ITK only supports orthonormal direction cosines" in str(raised.value)
     assert "not at right angles: resample it onto a grid whose axes are." in str(raised.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+def test_voxels_that_are_not_finite_are_refused(tmp_path, ending):
+    array = np.zeros((3, 4, 5, 6), np.float32)
+    array[0, 0, 0, :2], array[2, 1, 1, 1] = np.nan, np.inf
+    path = tmp_path / f"a{ending}"
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(volume) for volume in array]), str(path))
+    with pytest.raises(DatasetError) as raised:
+        read_image(path)
+    assert str(raised.value) == (
+        f"{path}: 3 voxels are NaN or infinite (2 in channel 0, 1 in channel 2). "
+        "Replace them by the value of the background."
+    )
+
+
+def test_colours_of_a_nifti_are_channels(tmp_path):
+    array = voxels((4, 5, 6, 3), np.uint8)
+    path = itk(array, tmp_path / "a.nii.gz", vectors=True)
+    np.testing.assert_array_equal(read_image(path).array, np.moveaxis(array, -1, 0))
 
 
 def test_five_dimensions_are_refused(tmp_path):

@@ -24,7 +24,10 @@ BRAIN = Labels(
     [
         ({"values": {"kidney": 1, "tumour": 2}}, "labels need a background of value 0"),
         ({"values": {"background": 0}}, "labels need at least one besides the background"),
-        ({"values": {"background": 0, "a": 1, "b": 1}}, "two labels have the same value: {'background': 0, 'a': 1, 'b'"),
+        (
+            {"values": {"background": 0, "a": 1, "b": 1}},
+            "two labels have the same value: {'background': 0, 'a': 1,",
+        ),
         ({"values": {"background": 0, "a": 1}, "ignore": 1}, "the ignore value 1 is also the value of a label"),
         (
             {"values": {"background": 0, "a": 1}, "regions": {"r": Region(values=(1, 2), paint=1)}},
@@ -84,7 +87,12 @@ def test_to_classes_of_an_empty_array():
 
 @pytest.mark.parametrize(
     ("label_map", "found"),
-    [([0, 1, 3], "value 3"), ([0, 500, 9], "values 9, 500"), ([-1024, 0], "value -1024"), (range(3, 13), "values 3, 4")],
+    [
+        ([0, 1, 3], "value 3"),
+        ([0, 500, 9], "values 9, 500"),
+        ([-1024, 0], "value -1024"),
+        (range(3, 13), "values 3, 4"),
+    ],
 )
 def test_undeclared_values_are_named(label_map, found):
     with pytest.raises(DatasetError) as raised:

@@ -34,9 +34,7 @@ def fingerprint():
                 orientation="LPS",
             ),
         ),
-        intensities=(
-            Intensities(mean=1, median=1, std=0.1, min=0, max=2, percentile_00_5=0.1, percentile_99_5=1.9),
-        ),
+        intensities=(Intensities(mean=1, median=1, std=0.1, min=0, max=2, percentile_00_5=0.1, percentile_99_5=1.9),),
         median_relative_size=0.5,
         labels={
             "liver": LabelFacts(

@@ -32,9 +32,7 @@ def fields(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def test_every_value_of_a_stage_has_its_decision(hippocampus, minutes):
     plan = derive_plan(hippocampus, Budget(minutes=minutes), Machine("bfloat16", arithmetic))
     data = plan.model_dump(mode="json")
-    found = {
-        f"stages.{name}.{path}": value for name, stage in data["stages"].items() for path, value in fields(stage)
-    }
+    found = {f"stages.{name}.{path}": value for name, stage in data["stages"].items() for path, value in fields(stage)}
     assert set(found) == set(plan.decisions)
     for path, decision in plan.decisions.items():
         assert decision.value == found[path], path

@@ -14,7 +14,7 @@ from autoseg.planner.topology import network_topology
 )
 def test_references(size, outputs, millions):
     topology = network_topology((1.0,) * len(size), size)
-    assert feature_map_voxels(topology, outputs) / 1e6 == pytest.approx(millions, abs=0.05)
+    assert feature_map_voxels(topology, outputs) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
 def test_counted_by_hand():

@@ -85,7 +85,7 @@ def test_where_nothing_fits_the_cheapest_is_taken_and_said():
         (
             10,
             "1000 iterations, the least that is worth training, must fit 10 minutes. The network that fits the memory "
-            "(32 first features, batches of 9, patches of 40 × 56 × 40) is too slow. The best that is not has "
+            "(32 first features, batches of 9, patches of 40 × 56 × 40) is too slow. The best found that is not has "
             "16 first features, batches of 4, patches of 40 × 56 × 40: 0.45 s an iteration.",
         ),
         (

@@ -32,10 +32,10 @@ def test_initial_patch(spacing_mm, median_shape, expected):
         ((1, 1), (8, 8), (8, 8), (1, 1)),
         ((1, 1), (11, 7), (11, 7), (0, 0)),  # one axis alone needs 12
         ((1, 1), (12, 7), (12, 7), (1, 0)),
-        ((1, 1), (35.5, 8), (40, 8), (3, 1)),
+        ((1, 1), (35.5, 8), (36, 8), (2, 1)),  # 35.5, 18, 9: alone it would need 12
         ((5, 1, 1), (12, 128, 128), (12, 128, 128), (1, 5, 5)),
-        ((2, 1), (64, 64), (64, 64), (4, 4)),  # twice as coarse waits; the finer axis goes first,
-        ((1.9, 1), (64, 64), (64, 64), (4, 4)),  # a little less than twice does not
+        ((2, 1), (64, 64), (64, 64), (3, 4)),  # twice as coarse: the finer axis goes first
+        ((1.9, 1), (64, 64), (64, 64), (4, 4)),  # a little less than twice: together
     ],
 )
 def test_depth(spacing_mm, size, patch_size, pools):
