@@ -47,6 +47,9 @@ def _references(predictions: Path, references: Path) -> tuple[Path | dict[str, P
     from autoseg.errors import AutosegError
     from autoseg.inference import read_labels
 
+    for folder in (predictions, references):
+        if not folder.is_dir():
+            raise AutosegError(f"{folder}: no such folder. Give a folder of label maps.")
     holder = next((folder for folder in (references, references.parent) if (folder / "dataset.json").is_file()), None)
     if holder is None and any(references.glob("case_*/segmentation.nii.gz")):
         holder = references

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import sys
 
-import click
 import typer
 
 from autoseg.cli.check import check
@@ -24,6 +23,17 @@ from autoseg.cli.train import train
 from autoseg.errors import AutosegError
 
 USER_ERROR, INTERRUPTED = 2, 130
+# What the system refuses for reasons a user can mend: no room, no permission, a file where a folder should be.
+MENDABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 app = typer.Typer(
     name="autoseg",
@@ -42,21 +52,18 @@ for command in (run, check, fingerprint, plan, preprocess, train, predict, evalu
 
 
 def main() -> None:
-    """Runs a command; a user's mistake ends it with one message and exit code 2."""
+    """Runs a command and exits; a user's mistake ends it with one message and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        app()  # exits by itself, with code 2 for arguments that it cannot read
     except AutosegError as problem:
         complain(str(problem))
-        code = USER_ERROR
-    except click.ClickException as problem:
-        problem.show()
-        code = problem.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        err.print("\nInterrupted. The same command continues where it stopped.")
-        code = INTERRUPTED
     except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if problem.errno not in MENDABLE:
             raise
-        complain(f"{problem.filename or 'writing'}: {problem.strerror}. What is done is kept; run it again.")
-        code = USER_ERROR
-    sys.exit(code)
+        place = problem.filename or "writing"
+        complain(f"{place}: {problem.strerror}. Mend that and run the same command again; what is done is kept.")
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("\nInterrupted. The same command continues where it stopped.")
+        raise
+    sys.exit(USER_ERROR)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,29 @@ import typer
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
     from autoseg.workflow import Request, Workspace
+
+
+def _above_zero(number: float | None) -> float | None:
+    if number is not None and not 0 < number < math.inf:
+        raise typer.BadParameter(f"{number:g} is not a number above 0")
+    return number
+
+
+def _known_device(name: str | None) -> str | None:
+    from autoseg.networks.devices import DEVICES
+
+    if name is not None and name.partition(":")[0] not in DEVICES:
+        raise typer.BadParameter(f"'{name}' is none of {', '.join(DEVICES)}")
+    return name
+
+
+def _plan_name(name: str) -> str:
+    from autoseg.plan import plan_schema
+
+    if not re.search(plan_schema()["properties"]["name"]["pattern"], name):
+        raise typer.BadParameter(f"'{name}' cannot be a plan's name: use letters, digits and . _ -")
+    return name
+
 
 DatasetPath = Annotated[
     Path, typer.Argument(metavar="DATASET", help="Folder of the dataset: nnU-Net, Decathlon or KiTS layout.")
@@ -20,13 +45,23 @@ WorkspacePath = Annotated[
         "-w", "--workspace", metavar="DIR", help="Where everything is kept. [default: ./autoseg-work/<dataset>]"
     ),
 ]
-Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps", help="What to compute on. [default: auto]")]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda|mps", callback=_known_device, help="What to compute on. [default: auto]"),
+]
 Memory = Annotated[
-    float | None, typer.Option(metavar="GB", help="Memory for training. [default: the GPU's, or half the machine's]")
+    float | None,
+    typer.Option(
+        metavar="GB", callback=_above_zero, help="Memory for training. [default: the GPU's, or half the machine's]"
+    ),
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(metavar="M", help="Training time of one model. [default: 1000 epochs of 250 iterations]"),
+    typer.Option(
+        metavar="M",
+        callback=_above_zero,
+        help="Training time of one model. [default: 1000 epochs of 250 iterations]",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -40,8 +75,10 @@ Like = Annotated[
     Path | None,
     typer.Option(metavar="PLAN.json", help="Takes the stages of this plan instead of deriving them."),
 ]
-NewPlanName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the plan.")]
-PlanName = Annotated[str, typer.Option("--plan", metavar="NAME", help="Which plan of the workspace to use.")]
+NewPlanName = Annotated[str, typer.Option("--name", metavar="NAME", callback=_plan_name, help="Name of the plan.")]
+PlanName = Annotated[
+    str, typer.Option("--plan", metavar="NAME", callback=_plan_name, help="Which plan of the workspace to use.")
+]
 StageName = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_fullres.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
 Workers = Annotated[int, typer.Option(metavar="N", min=0, help="Processes that load patches while training.")]
@@ -66,10 +103,10 @@ def make_request(
     return Request(device, memory, minutes, settings or (), read_plan(like) if like else None)
 
 
-def parse_fold(text: str) -> int | str:
+def parse_fold(text: str, option: str = "--fold") -> int | str:
     """A fold's number, or "all"."""
     if text == "all":
         return text
-    if not text.isdigit():
-        raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint="--fold")
+    if not text.isdecimal():
+        raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint=option)
     return int(text)

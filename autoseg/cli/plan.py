@@ -53,10 +53,10 @@ def plan(
     from autoseg.reporting import explain as explained
     from autoseg.workflow import fingerprint_in_workspace, plan_in_workspace
 
+    request = make_request(device, memory, minutes, settings, like)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     facts = fingerprint_in_workspace(opened, space, jobs, progress)
-    request = make_request(device, memory, minutes, settings, like)
     derived = plan_in_workspace(facts, space, name, request)
     say(f"Plan: {space.plan_file(name)}")
     if output:

@@ -53,13 +53,13 @@ def run(
     from autoseg.dataset import Dataset
     from autoseg.workflow import list_jobs, plan_dataset, run_job
 
+    chosen_folds = [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
+    request = make_request(device, memory, minutes, settings, like)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    chosen_folds = [parse_fold(fold.strip()) for fold in folds.split(",")]
-    request = make_request(device, memory, minutes, settings, like)
     plan = plan_dataset(opened, space, request, name, jobs, progress)
     say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
-    todo = list_jobs(plan, space, stage, chosen_folds)
+    todo = list_jobs(opened, plan, space, stage, chosen_folds)
     for job in todo:
         length = plan.stages[job.stage].training
         time = f"{length.minutes:g} minutes" if length.minutes else f"{length.epochs} epochs"
@@ -67,4 +67,4 @@ def run(
     if dry_run:
         return
     for job in todo:
-        show_model(opened, run_job(job, opened, plan, space, workers, jobs, progress))
+        show_model(opened, run_job(job, opened, plan, space, None, workers, jobs, progress))

@@ -44,12 +44,11 @@ def train(
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
     from autoseg.plan import with_settings
-    from autoseg.workflow import find_stage, preprocess
-    from autoseg.workflow import train as fit
+    from autoseg.workflow import find_stage, list_jobs, run_job
 
+    number = parse_fold(fold)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     chosen = with_settings(space.read_plan(plan), settings or ())
-    name = find_stage(chosen, stage)
-    preprocess(opened, chosen, name, space, jobs, progress)
-    show_model(opened, fit(chosen, name, parse_fold(fold), space, device, workers, progress))
+    [job] = list_jobs(opened, chosen, space, find_stage(chosen, stage), [number])
+    show_model(opened, run_job(job, opened, chosen, space, device, workers, jobs, progress))

@@ -1,4 +1,7 @@
-"""What a dataset says of itself: the part that travels into the fingerprint and every plan."""
+"""What a dataset says of itself: the part that travels into the fingerprint and every plan.
+
+Comes in: what a layout found. Goes out: `Description`, which is JSON in those files.
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,25 @@ def read_header(path: str | Path) -> Header:
     reader.SetFileName(str(path))
     with _itk(path, "cannot be read as an image"):
         reader.ReadImageInformation()
-    return _header(reader, reader.GetNumberOfComponents(), path)
+    size, spacing_mm, vectors = reader.GetSize(), reader.GetSpacing(), reader.GetNumberOfComponents()
+    dimensions = len(size)
+    if dimensions not in (2, 3, 4) or (dimensions == 4 and vectors > 1):
+        of = f" of vectors of {vectors}" if vectors > 1 else ""
+        raise DatasetError(
+            f"{path}: an image of {dimensions} dimensions{of}. Store each channel as a 2-D or 3-D image of its own."
+        )
+    if vectors == 4 and path.suffix.lower() == ".png":
+        vectors = 3  # the fourth is transparency
+    spatial = min(dimensions, 3)
+    direction = np.reshape(reader.GetDirection(), (dimensions, dimensions))[:spatial, :spatial]
+    grid = Grid(
+        shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),
+        spacing_mm=(*(1.0,) * (3 - spatial), *spacing_mm[:spatial][::-1]),
+        origin=tuple(reader.GetOrigin()[:spatial]),
+        direction=tuple(direction.ravel().tolist()),
+        dimensions=spatial,
+    )
+    return Header(grid, size[3] if dimensions == 4 else vectors)
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -167,27 +185,6 @@ def _read(path: Path) -> tuple[NDArray[Any], Grid]:
         if image.GetNumberOfComponentsPerPixel() > 1:
             array = np.moveaxis(array, -1, 0)[:channels]  # without the transparency
     return array.reshape(channels, *grid.shape), grid
-
-
-def _header(source: sitk.Image | sitk.ImageFileReader, vectors: int, path: Path) -> Header:
-    size, spacing, dimensions = source.GetSize(), source.GetSpacing(), len(source.GetSize())
-    if dimensions not in (2, 3, 4) or (dimensions == 4 and vectors > 1):
-        of = f" of vectors of {vectors}" if vectors > 1 else ""
-        raise DatasetError(
-            f"{path}: an image of {dimensions} dimensions{of}. Store each channel as a 2-D or 3-D image of its own."
-        )
-    direction = np.array(source.GetDirection()).reshape(dimensions, dimensions)
-    spatial = min(dimensions, 3)
-    if vectors == 4 and path.suffix.lower() == ".png":
-        vectors = 3
-    grid = Grid(
-        shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),
-        spacing_mm=(*(1.0,) * (3 - spatial), *spacing[:spatial][::-1]),
-        origin=tuple(source.GetOrigin()[:spatial]),
-        direction=tuple(direction[:spatial, :spatial].ravel().tolist()),
-        dimensions=spatial,
-    )
-    return Header(grid, size[3] if dimensions == 4 else vectors)
 
 
 def _refuse_infinite(array: NDArray[Any], path: Path) -> None:

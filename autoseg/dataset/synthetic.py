@@ -28,8 +28,8 @@ from autoseg.geometry import Grid
 KIDNEY, TUMOUR = 1, 2
 
 # Hounsfield units
-AIR, GAS, SOFT_TISSUE, DISC, LIVER, BOWEL, AORTA, BONE = -1000, -700, 40, 90, 110, 85, 180, 450
-NOISE = 15
+AIR, GAS, SOFT_TISSUE, DISC, LIVER, BOWEL, AORTA, BONE = -1000, -700, 40, 90, 110, 90, 180, 450
+NOISE = 13
 
 Axes = tuple[NDArray[np.float32], ...]  # mm from the centre of the volume along z, y, x; they broadcast
 Mask = NDArray[np.bool_]
@@ -92,7 +92,7 @@ def _patient(
         image[kidney], label_map[kidney] = rng.uniform(160, 195), KIDNEY
         if kidneys_before < tumours:
             tumour = _tumour(rng, axes, centre, semi_axes) & body
-            image[tumour], label_map[tumour] = rng.uniform(75, 95), TUMOUR
+            image[tumour], label_map[tumour] = rng.uniform(85, 100), TUMOUR
     blurred = ndi.gaussian_filter(image, (0.3, 0.6, 0.6))  # the partial volume effect
     noisy = blurred + rng.normal(0, NOISE, grid.shape)
     return np.clip(np.rint(noisy), -1024, 3071).astype(np.int16), label_map, grid
@@ -139,12 +139,12 @@ def _rotation(rng: np.random.Generator, degrees: float) -> NDArray[np.float64]:
 
 
 def _tumour(rng: np.random.Generator, axes: Axes, kidney_mm: Millimetres, semi_axes_mm: Millimetres) -> Mask:
-    """An ellipsoid about a point three quarters of the way out of the kidney, so that part of it sticks out."""
+    """An ellipsoid about a point two thirds of the way out of the kidney, so that part of it sticks out."""
     towards = rng.normal(size=3)
     towards /= np.linalg.norm(towards)
-    centre = np.add(kidney_mm, 0.75 * towards * semi_axes_mm)
+    centre = np.add(kidney_mm, 0.65 * towards * semi_axes_mm)
     stretch = np.exp(rng.uniform(-0.2, 0.2, 3))
-    size = rng.uniform(9.5, 14) * stretch / np.prod(stretch) ** (1 / 3)
+    size = rng.uniform(10.5, 15) * stretch / np.prod(stretch) ** (1 / 3)
     return _ellipsoid(axes, centre, size, _rotation(rng, degrees=180))
 
 

@@ -73,7 +73,7 @@ def read_labels(output: Path) -> Labels | None:
     try:
         return Labels.model_validate(read_json(path)["labels"])
     except (KeyError, TypeError, ValidationError):
-        raise AutosegError(f"{path}: not a record of predictions. Remove it, or predict into a fresh folder.") from None
+        raise _broken(path) from None
 
 
 def _predict_case(predictor: Predictor, case: Case, target: Path, probabilities: bool) -> None:
@@ -103,6 +103,8 @@ def _claim(output: Path, predictor: Predictor) -> None:
     path = output / RECORD
     if path.is_file():
         before = read_json(path)
+        if not isinstance(before, dict):
+            raise _broken(path)
         changed = [key for key, value in record.items() if before.get(key) != value]
         if changed:
             key = changed[0]
@@ -112,6 +114,10 @@ def _claim(output: Path, predictor: Predictor) -> None:
             )
         return
     write_json(path, {**record, "machine": describe_machine(predictor.device)})
+
+
+def _broken(path: Path) -> AutosegError:
+    return AutosegError(f"{path}: not a record of predictions. Remove it, or predict into a fresh folder.")
 
 
 def _ending(case: Case) -> str:

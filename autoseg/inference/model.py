@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -49,6 +49,12 @@ class Model(Frozen):
     trained: dict[str, float]
     machine: dict[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _stage_is_planned(self) -> Model:
+        if self.stage not in self.plan.stages:
+            raise ValueError(f"the plan has no stage '{self.stage}'")
+        return self
+
 
 def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> None:
     """Writes a model; the weights come last, so their presence says that it is whole."""
@@ -71,7 +77,7 @@ def read_model(folder: Path) -> Model:
         return Model.model_validate(data)
     except ValidationError as invalid:
         fault = invalid.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        place = ".".join(str(part) for part in fault["loc"]) or "model"
         raise ModelError(
             f"{folder / DESCRIPTION}: not a model of format 1 ({place}: {fault['msg']}). "
             "It was written by another version or changed by hand; train again, or restore the file."

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST_WEIGHT = 1e-30  # a narrow Gaussian vanishes at the corners; where one window alone looks it must still count
+
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
     """First voxels of windows that cover one axis, evenly spread, the last one flush with the end.
@@ -36,7 +38,7 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     step = window * (1 - overlap)
     count = math.ceil((size - window) / step) + 1
     spread = (size - window) / max(1, count - 1)
-    return [round(spread * place) for place in range(count)]
+    return sorted({round(spread * place) for place in range(count)})  # steps under a voxel repeat themselves
 
 
 def window_weights(window: Sequence[int], sigma: float | None) -> NDArray[np.float32]:
@@ -55,5 +57,5 @@ def window_weights(window: Sequence[int], sigma: float | None) -> NDArray[np.flo
             offsets = np.arange(size) - (size - 1) / 2
             bell = np.exp(-0.5 * (offsets / (sigma * size)) ** 2)
             weights *= bell.reshape([-1 if axis == other else 1 for other in range(len(window))])
-    normalised: NDArray[np.float64] = weights / weights.max()
+    normalised: NDArray[np.float64] = np.maximum(weights / weights.max(), LEAST_WEIGHT)
     return normalised.astype(np.float32)

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoseg.dataset import Dataset, Finding, can_train, check_dataset
+from autoseg.dataset import Dataset, Finding, can_train, check_dataset, make_folds
 from autoseg.errors import DatasetError
 from autoseg.inference import is_trained
+from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.workflow.planning import Request, plan_in_workspace
 from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, preprocess, train
-from autoseg.workflow.workspace import Workspace, find_stage
+from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
 
 class ModelJob(NamedTuple):
@@ -49,8 +50,17 @@ def plan_dataset(
     return plan_in_workspace(fingerprint, workspace, name, request)
 
 
-def list_jobs(plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str]) -> list[ModelJob]:
-    """The models to train: the folds of one stage, or of every stage of the plan."""
+def list_jobs(
+    dataset: Dataset, plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str]
+) -> list[ModelJob]:
+    """The models to train: the folds of one stage, or of every stage of the plan.
+
+    Raises:
+        WorkspaceError: no such stage or fold. Better told now than when the others are trained.
+    """
+    known = make_folds(dataset)
+    for fold in folds:
+        find_fold(known, fold)
     stages = [find_stage(plan, stage)] if stage else list(plan.stages)
     return [
         ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in folds
@@ -62,17 +72,19 @@ def run_job(
     dataset: Dataset,
     plan: Plan,
     workspace: Workspace,
+    device: str | None = None,
     workers: int = 1,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Path:
-    """Preprocesses for a job's stage if need be, trains its model and scores it.
+    """Preprocesses for a job's stage if need be, trains its model and scores it; see `train`.
 
     Returns:
         The model's folder.
     """
+    find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     preprocess(dataset, plan, job.stage, workspace, jobs, progress)
-    return train(plan, job.stage, job.fold, workspace, None, workers, progress)
+    return train(plan, job.stage, job.fold, workspace, device, workers, progress)
 
 
 def _all_findings(dataset: Dataset, findings: Sequence[Finding]) -> str:

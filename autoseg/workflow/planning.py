@@ -59,9 +59,12 @@ def machine_for(budget: Budget) -> Machine:
     """The machine to plan for: this one, or one with the device that the budget names."""
     try:
         device = find_device(budget.device)
-    except AutosegError:
+    except AutosegError as absent:
         if budget.minutes is not None:
-            raise
+            raise AutosegError(
+                f"{absent} A plan for a number of minutes is made where it is trained, for the candidates are timed "
+                "there; without minutes it can be made anywhere."
+            ) from None
         # Planned here, trained elsewhere: nothing to time, and GPUs of the last years compute in bfloat16.
         return Machine("bfloat16" if budget.device == "cuda" else "float32", _cannot_measure)
 
@@ -75,12 +78,13 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
     """The plan of that name if it is what was asked for, else a new one, written to the workspace.
 
     Raises:
-        WorkspaceError: models were trained by a plan of that name that differs from what was asked for.
+        WorkspaceError: models were trained by a plan of that name that differs from what is asked for, or
+            that was made when the dataset had other channels or labels.
     """
     path = workspace.plan_file(name)
     if path.is_file():
         plan = workspace.read_plan(name)
-        differing = _difference(plan, request)
+        differing = _difference(plan, fingerprint, request)
         if differing is None:
             return plan
         if workspace.has_models(name):
@@ -132,8 +136,11 @@ def _timed(stage: Stage, minutes: float) -> Stage:
     return stage.model_copy(update={"training": training})
 
 
-def _difference(plan: Plan, request: Request) -> str | None:
-    """The first thing that was asked for and that a plan does not have."""
+def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str | None:
+    """The first thing that was asked for, or that the dataset has, and that a plan does not have."""
+    ours, planned = fingerprint.dataset, plan.dataset
+    if (ours.channels, ours.labels) != (planned.channels, planned.labels):
+        return "the dataset has other channels or labels now"
     for name, asked, found in (
         ("--device", None if request.device == "auto" else request.device, plan.budget.device),
         ("--memory", request.memory_gb, plan.budget.memory_gb),
@@ -143,7 +150,7 @@ def _difference(plan: Plan, request: Request) -> str | None:
             return f"{name} {asked}, the plan has {found}"
     if request.settings and with_settings(plan, request.settings) != plan:
         return "--set " + " --set ".join(request.settings)
-    if request.like is not None and _untimed(request.like) != _untimed(plan):
+    if request.like is not None and _untimed(with_settings(request.like, request.settings)) != _untimed(plan):
         return f"--like {request.like.name}"
     return None
 

@@ -68,9 +68,11 @@ def preprocess(
         progress: told of every finished case.
 
     Raises:
-        WorkspaceError: no such stage.
+        WorkspaceError: no such stage, the plan is for other channels or labels, or the workspace is another
+            dataset's.
         DatasetError: a case cannot be prepared.
     """
+    _must_fit(dataset, plan, workspace)
     chosen = plan.stages[find_stage(plan, stage)]
     workspace.write_folds(make_folds(dataset))
     folder = workspace.prepared_folder(plan, stage)
@@ -135,6 +137,18 @@ def validation_scores(folder: Path) -> Scores | None:
     """The scores of a model on its validation cases; None for a model trained on all cases."""
     path = folder / "validation" / "scores.json"
     return read_scores(path) if path.is_file() else None
+
+
+def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
+    """Arrays of one dataset are not mixed with a plan for another, nor with another's workspace."""
+    has_fingerprint(dataset, workspace)
+    ours, planned = dataset.description, plan.dataset
+    if (ours.channels, ours.labels) != (planned.channels, planned.labels):
+        raise WorkspaceError(
+            f"{dataset.path}: has channels {', '.join(ours.channels)} and labels {ours.labels.described()}, but plan "
+            f"'{plan.name}' is for {', '.join(planned.channels)} and {planned.labels.described()}. "
+            "Derive a plan for the dataset as it is now ('autoseg plan DATASET')."
+        )
 
 
 def _must_match(model: Model, plan: Plan, cases: Fold, folder: Path) -> None:

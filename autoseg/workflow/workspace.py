@@ -81,20 +81,33 @@ class Workspace:
         write_json(self.path / "folds.json", {"format": 1, "folds": data})
 
     def read_fold(self, fold: int | str) -> Fold:
-        """The cases of a fold; those of "all" are all cases, with none to validate on.
+        """The cases of a fold, as `find_fold` finds them.
 
         Raises:
-            WorkspaceError: nothing was preprocessed yet, or there is no such fold.
+            WorkspaceError: nothing was preprocessed yet, the record is broken, or there is no such fold.
         """
         path = self.path / "folds.json"
         if not path.is_file():
             raise WorkspaceError(f"{self.path}: nothing is preprocessed here. Run 'autoseg preprocess DATASET' first.")
-        folds = [Fold(tuple(f["training"]), tuple(f["validation"])) for f in read_json(path)["folds"]]
-        if fold == "all":
-            return Fold(tuple(sorted({*folds[0].training, *folds[0].validation})), ())
-        if not isinstance(fold, int) or not 0 <= fold < len(folds):
-            raise WorkspaceError(f"no fold {fold}: this dataset has folds 0 to {len(folds) - 1}, and 'all'.")
-        return folds[fold]
+        data = read_json(path, WorkspaceError)
+        try:
+            folds = [Fold(tuple(one["training"]), tuple(one["validation"])) for one in data["folds"]]
+        except (KeyError, TypeError):
+            raise WorkspaceError(f"{path}: not a record of folds. Run 'autoseg preprocess DATASET' again.") from None
+        return find_fold(folds, fold)
+
+
+def find_fold(folds: Sequence[Fold], fold: int | str) -> Fold:
+    """The fold of that number; "all" trains on every case and validates on none.
+
+    Raises:
+        WorkspaceError: there is no such fold.
+    """
+    if fold == "all":
+        return Fold(tuple(sorted({name for one in folds for half in one for name in half})), ())
+    if not isinstance(fold, int) or not 0 <= fold < len(folds):
+        raise WorkspaceError(f"no fold {fold}: this dataset has folds 0 to {len(folds) - 1}, and 'all'.")
+    return folds[fold]
 
 
 def find_stage(plan: Plan, stage: str | None) -> str:

@@ -21,12 +21,9 @@ NNUNET = {
     "file_ending": ".nii.gz",
 }
 
-WriteVolume = Callable[..., Path]
-WriteDataset = Callable[..., Path]
-
 
 @pytest.fixture
-def write_volume() -> WriteVolume:
+def write_volume() -> Callable[..., Path]:
     """Writes (path, array or None, spacing): random int16 voxels unless an array is given."""
 
     def write(path: Path, array: np.ndarray | None = None, spacing: tuple[float, float, float] = (3, 2, 1)) -> Path:
@@ -40,7 +37,7 @@ def write_volume() -> WriteVolume:
 
 
 @pytest.fixture
-def write_dataset(tmp_path: Path, write_volume: WriteVolume) -> WriteDataset:
+def write_dataset(tmp_path, write_volume, write_json, label_map) -> Callable[..., Path]:
     """Writes a dataset of three cases; keyword arguments change dataset.json, None removes a field."""
 
     def write(channels: int = 1, names: tuple[str, ...] = ("a", "b", "c"), **fields: Any) -> Path:
@@ -49,13 +46,14 @@ def write_dataset(tmp_path: Path, write_volume: WriteVolume) -> WriteDataset:
         for name in names:
             for channel in range(channels):
                 write_volume(folder / "imagesTr" / f"{name}_{channel:04d}.nii.gz")
-            write_volume(folder / "labelsTr" / f"{name}.nii.gz", labels())
+            write_volume(folder / "labelsTr" / f"{name}.nii.gz", label_map)
         return folder
 
     return write
 
 
-def labels() -> np.ndarray:
+@pytest.fixture
+def label_map() -> np.ndarray:
     """A label map that holds 0, 1 and 2."""
     label_map = np.zeros(SHAPE, dtype=np.uint8)
     label_map[1:3, 1:4, 1:4] = 1
@@ -63,7 +61,13 @@ def labels() -> np.ndarray:
     return label_map
 
 
-def write_json(folder: Path, content: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    present = {field: value for field, value in content.items() if value is not None}
-    (folder / "dataset.json").write_text(json.dumps(present))
+@pytest.fixture
+def write_json() -> Callable[..., None]:
+    """Writes a folder's dataset.json without the fields that are None."""
+
+    def write(folder: Path, content: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        present = {field: value for field, value in content.items() if value is not None}
+        (folder / "dataset.json").write_text(json.dumps(present))
+
+    return write

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import write_json
 
 from autoseg.dataset import Case, Dataset, read_image
 from autoseg.errors import DatasetError
@@ -22,7 +21,7 @@ DECATHLON = {
 }
 
 
-def test_the_layout(tmp_path):
+def test_the_layout(tmp_path, write_json):
     write_json(tmp_path, DECATHLON)
     (tmp_path / "imagesTr").mkdir()
     stack = sitk.JoinSeries([sitk.GetImageFromArray(np.full((3, 4, 5), n, np.int16)) for n in (7, 8)])
@@ -40,7 +39,7 @@ def test_the_layout(tmp_path):
     assert read_image(*dataset.cases[0].images).array[:, 0, 0, 0].tolist() == [7, 8]
 
 
-def test_the_file_names_of_nnunet_version_1(tmp_path, write_volume):
+def test_the_file_names_of_nnunet_version_1(tmp_path, write_json, write_volume):
     write_json(tmp_path, {**DECATHLON, "test": [{"image": "./imagesTs/b_9.nii.gz"}]})
     for name in ("imagesTr/b_1_0000", "imagesTr/b_1_0001", "imagesTr/b_2_0001"):
         write_volume(tmp_path / f"{name}.nii.gz")
@@ -76,14 +75,14 @@ def test_the_file_names_of_nnunet_version_1(tmp_path, write_volume):
         ({"test": [None]}, "test", "must name files, not None."),
     ],
 )
-def test_faults_of_dataset_json_name_file_and_field(tmp_path, fields, field, problem):
+def test_faults_of_dataset_json_name_file_and_field(tmp_path, write_json, fields, field, problem):
     write_json(tmp_path, {**DECATHLON, **fields})
     with pytest.raises(DatasetError) as raised:
         Dataset.open(tmp_path)
     assert str(raised.value).startswith(f"{tmp_path / 'dataset.json'}: field '{field}' {problem}")
 
 
-def test_a_case_listed_twice_is_refused(tmp_path):
+def test_a_case_listed_twice_is_refused(tmp_path, write_json):
     entry = DECATHLON["training"][0]
     write_json(tmp_path, {**DECATHLON, "training": [entry, entry]})
     with pytest.raises(DatasetError) as raised:

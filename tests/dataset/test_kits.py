@@ -3,18 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import labels
 
 from autoseg.dataset import Case, Dataset
 
 KITS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "kits19_labels"
 
 
-def test_the_layout(tmp_path, write_volume):
+def test_the_layout(tmp_path, write_volume, label_map):
     for name in ("case_00001", "case_00000", "case_00210"):
         write_volume(tmp_path / "KiTS19" / name / "imaging.nii.gz")
     for name in ("case_00001", "case_00000", "case_00300"):
-        write_volume(tmp_path / "KiTS19" / name / "segmentation.nii.gz", labels())
+        write_volume(tmp_path / "KiTS19" / name / "segmentation.nii.gz", label_map)
     (tmp_path / "KiTS19" / "case_empty").mkdir()
     dataset = Dataset.open(tmp_path / "KiTS19")
     assert dataset.description.name == "KiTS19"

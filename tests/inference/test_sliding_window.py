@@ -1,0 +1,160 @@
+"""Windows put together again: against the image itself, and against a slow definition in float64."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoseg.inference.sliding_window import predict_logits
+from autoseg.inference.tiles import window_starts
+
+CPU = torch.device("cpu")
+SHAPES = [
+    pytest.param((8, 6, 4), id="one window"),
+    pytest.param((13, 7, 9), id="several windows"),
+    pytest.param((3, 2, 1), id="smaller than a window"),
+    pytest.param((5, 15, 4), id="smaller along one axis"),
+    pytest.param((1, 1, 1), id="one voxel"),
+]
+
+
+def image(shape, channels=2, seed=0):
+    return np.random.default_rng(seed).normal(size=(channels, *shape)).astype(np.float32)
+
+
+class Identity(nn.Module):
+    def forward(self, images):
+        return (images, torch.full_like(images, torch.nan))  # lower resolutions are not looked at
+
+
+class Ramp(nn.Module):
+    """Weighs the voxels of a window by their place in it, so that no two views of an image agree."""
+
+    def __init__(self, window, seed):
+        super().__init__()
+        generator = np.random.default_rng(seed)
+        self.factor, self.offset = generator.normal(size=(2, *window))
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        return (images * torch.from_numpy(self.factor).float() + torch.from_numpy(self.offset).float(),)
+
+    def exact(self, window):
+        return window * self.factor + self.offset
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mirror_axes", [(), (0,), (0, 1, 2)])
+@pytest.mark.parametrize("gaussian_sigma", [0.125, None])
+def test_a_network_that_returns_its_input_returns_the_image(make_stage, shape, mirror_axes, gaussian_sigma):
+    stage = make_stage((8, 6, 4), channels=2, mirror_axes=mirror_axes, gaussian_sigma=gaussian_sigma)
+    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, 2, CPU)
+    assert logits.dtype == torch.float32
+    np.testing.assert_allclose(logits, image(shape), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 13, 9), (1, 3, 2), (40, 6, 4), (1, 6, 4)])
+@pytest.mark.parametrize("mirror_axes", [(), (1,), (0, 1)])
+def test_a_2d_stage_sees_every_slice(make_stage, shape, mirror_axes):
+    stage = make_stage((6, 4), channels=2, mirror_axes=mirror_axes)
+    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, 2, CPU)
+    np.testing.assert_allclose(logits, image(shape), rtol=0, atol=1e-5)
+
+
+def by_definition(networks, array, window, overlap, sigma, mirror_axes):
+    """Weighted mean over windows of the mean over networks and flips, voxel by voxel, in float64."""
+    window = (1,) * (3 - len(window)) + tuple(window)
+    overlaps = [0.0 if size == 1 else overlap for size in window]
+    short = [max(0, size - n) for size, n in zip(window, array.shape[1:], strict=True)]
+    padded = np.pad(array.astype(np.float64), [(0, 0), *((n // 2, n - n // 2) for n in short)])
+    weight = np.ones(window)
+    for axis, size in enumerate(window):
+        along = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / (sigma * size)) ** 2)
+        weight *= np.expand_dims(along, tuple(other for other in range(3) if other != axis))
+    flips = [chosen for n in range(len(mirror_axes) + 1) for chosen in itertools.combinations(mirror_axes, n)]
+    # the axes of a flip are those of the window the network sees
+    thin = 3 - networks[0].factor.ndim
+    total, weights = np.zeros_like(padded), np.zeros(padded.shape[1:])
+    for first in itertools.product(*map(window_starts, padded.shape[1:], window, overlaps)):
+        place = tuple(slice(at, at + size) for at, size in zip(first, window, strict=True))
+        seen = padded[(slice(None), *place)]
+        views = []
+        for network, chosen in itertools.product(networks, flips):
+            axes = [axis + 1 + thin for axis in chosen]
+            flipped = np.flip(seen, axes)
+            answer = network.exact(flipped[:, 0])[:, None] if thin else network.exact(flipped)
+            views.append(np.flip(answer, axes))
+        total[(slice(None), *place)] += np.mean(views, axis=0) * weight
+        weights[place] += weight
+    inside = tuple(slice(n // 2, n // 2 + size) for n, size in zip(short, array.shape[1:], strict=True))
+    return (total / weights)[(slice(None), *inside)]
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize("mirror_axes", [(), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("overlap", [0.5, 0.25])
+@pytest.mark.parametrize("shape", [(9, 7, 4), (5, 10, 3)])
+def test_overlapping_windows_views_and_networks_are_averaged(make_stage, shape, overlap, mirror_axes, networks):
+    window = (6, 4, 4)
+    stage = make_stage(window, channels=2, overlap=overlap, gaussian_sigma=0.25, mirror_axes=mirror_axes)
+    ensemble = [Ramp(window, seed) for seed in range(networks)]
+    logits = predict_logits(ensemble, torch.from_numpy(image(shape)), stage, 2, CPU)
+    expected = by_definition(ensemble, image(shape), window, overlap, 0.25, mirror_axes)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mirror_axes", [(), (0,), (1,), (0, 1)])
+def test_overlapping_windows_of_slices(make_stage, mirror_axes):
+    stage = make_stage((6, 4), channels=2, mirror_axes=mirror_axes)
+    network = Ramp((6, 4), seed=1)
+    logits = predict_logits([network], torch.from_numpy(image((3, 11, 7))), stage, 2, CPU)
+    expected = by_definition([network], image((3, 11, 7)), (6, 4), 0.5, 0.125, mirror_axes)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mirror_axes", "mirror", "views"),
+    [((), True, 1), ((0,), True, 2), ((0, 2), True, 4), ((0, 1, 2), True, 8), ((0, 1, 2), False, 1)],
+)
+def test_every_combination_of_flips_is_a_view(make_stage, mirror_axes, mirror, views):
+    network = Ramp((4, 4, 4), seed=0)
+    stage = make_stage((4, 4, 4), mirror_axes=mirror_axes)
+    predict_logits([network, network], torch.from_numpy(image((6, 4, 4), 1)), stage, 1, CPU, mirror)
+    windows = 2
+    assert network.calls == windows * views * 2
+
+
+def test_progress_adds_up_to_one(make_stage):
+    told = []
+    stage = make_stage((4, 4, 4))
+    predict_logits(
+        [Identity()], torch.zeros(1, 9, 8, 4), stage, 1, CPU, step=lambda done, note: told.append((done, note))
+    )
+    assert len(told) == 4 * 3
+    assert sum(done for done, _ in told) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("precision", "seen"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_networks_compute_in_the_plans_precision_and_sums_do_not(make_stage, precision, seen):
+    dtypes = []
+
+    class Convolution(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = nn.Conv3d(1, 1, 1)
+
+        def forward(self, images):
+            logits = self.inside(images)
+            dtypes.append(logits.dtype)
+            return (logits,)
+
+    stage = make_stage((4, 4, 4), precision=precision)
+    logits = predict_logits([Convolution()], torch.zeros(1, 4, 4, 4), stage, 1, CPU)
+    assert dtypes == [seen]
+    assert logits.dtype == torch.float32
+    assert not logits.requires_grad
