@@ -170,7 +170,7 @@ def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | 
         return image
     array = np.asarray(image, dtype=np.float32)
     array = array[None] if array.ndim == 3 else array
-    if array.ndim != 4 or spacing_mm is None or len(spacing_mm) != 3:
+    if array.ndim != 4 or not array.size or spacing_mm is None or len(spacing_mm) != 3 or min(spacing_mm) <= 0:
         raise ModelError(
             f"an array of shape {np.shape(image)} with spacing {spacing_mm}: expected (z, y, x) or (channels, z, y, x) "
             "voxels and spacing_mm=(z, y, x)."

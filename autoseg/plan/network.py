@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from autoseg.frozen import Frozen
 
-Axes = tuple[int, ...]  # one number an axis, (z, y, x) or (y, x)
+Axes = tuple[PositiveInt, ...]  # one number an axis, (z, y, x) or (y, x)
 
 
 class PlainUNet(Frozen):
@@ -20,7 +20,7 @@ class PlainUNet(Frozen):
 
     Attributes:
         features: channels, one number a stage.
-        kernels: kernel size a stage, one number an axis.
+        kernels: kernel size a stage, one odd number an axis.
         strides: stride a stage, one number an axis; the first is all ones.
         encoder_convolutions: convolutions in each encoder stage.
         decoder_convolutions: convolutions in each decoder stage, one stage fewer than the encoder.
@@ -28,11 +28,11 @@ class PlainUNet(Frozen):
     """
 
     kind: Literal["plain_unet"] = "plain_unet"
-    features: tuple[int, ...] = Field(min_length=2)
+    features: tuple[PositiveInt, ...] = Field(min_length=2)
     kernels: tuple[Axes, ...]
     strides: tuple[Axes, ...]
-    encoder_convolutions: tuple[int, ...]
-    decoder_convolutions: tuple[int, ...]
+    encoder_convolutions: tuple[PositiveInt, ...]
+    decoder_convolutions: tuple[PositiveInt, ...]
     deep_supervision: bool = True
 
     @model_validator(mode="after")
@@ -49,6 +49,12 @@ class PlainUNet(Frozen):
                 raise ValueError(f"{name} has {found} entries; with {depth} stages it needs {expected}")
         if any(stride != 1 for stride in self.strides[0]):
             raise ValueError(f"the first stage's stride must be all ones, not {self.strides[0]}")
+        axes = sorted({len(axes) for axes in (*self.kernels, *self.strides)})
+        if len(axes) > 1:
+            raise ValueError(f"kernels and strides have {' and '.join(map(str, axes))} axes; all need the same number")
+        even = [size for kernel in self.kernels for size in kernel if size % 2 == 0]
+        if even:
+            raise ValueError(f"kernels must be odd, so that the output is as large as the input, not {even[0]}")
         return self
 
     @property

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from autoseg.dataset.description import Description
 from autoseg.frozen import Frozen
-from autoseg.plan.augmentation import Transform
+from autoseg.plan.augmentation import Mirror, Transform
 from autoseg.plan.inference import Inference
-from autoseg.plan.loss import LossTerm
+from autoseg.plan.loss import CrossEntropy, LossTerm
 from autoseg.plan.network import Network
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.sampling import Sampling
@@ -72,6 +72,21 @@ class Stage(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _mirrored_axes_exist(self) -> Stage:
+        mirrored = {"inference.mirror_axes": self.inference.mirror_axes}
+        mirrored |= {
+            f"augmentation.{place}.axes": transform.axes
+            for place, transform in enumerate(self.augmentation)
+            if isinstance(transform, Mirror)
+        }
+        for name, axes in mirrored.items():
+            if not set(axes) <= set(range(self.dimensions)):
+                raise ValueError(
+                    f"{name} {list(axes)}: a stage of {self.dimensions} dimensions has axes 0 to {self.dimensions - 1}"
+                )
+        return self
+
 
 class Decision(Frozen):
     """Why a value in the plan is what it is.
@@ -115,5 +130,15 @@ class Plan(Frozen):
             if found != expected:
                 raise ValueError(
                     f"stages.{name}.preprocessing.normalisation has {found} entries for {expected} channels"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_fit_the_labels(self) -> Plan:
+        for name, stage in self.stages.items():
+            if self.dataset.labels.regions and any(isinstance(term, CrossEntropy) for term in stage.loss):
+                raise ValueError(
+                    f"stages.{name}.loss: cross_entropy is for classes that exclude each other, "
+                    "and this dataset's regions overlap; take binary_cross_entropy"
                 )
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
 from autoseg.frozen import Frozen
 
@@ -68,7 +68,13 @@ class Preprocessing(Frozen):
 
     crop_to_nonzero: bool = True
     axis_order: tuple[int, int, int] = (0, 1, 2)
-    spacing_mm: tuple[float, ...] = Field(min_length=2, max_length=3)
+    spacing_mm: tuple[PositiveFloat, ...] = Field(min_length=2, max_length=3)
     normalisation: tuple[Normalisation, ...]
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)
+
+    @model_validator(mode="after")
+    def _each_axis_once(self) -> Preprocessing:
+        if sorted(self.axis_order) != [0, 1, 2]:
+            raise ValueError(f"axis_order must name each of the axes 0, 1, 2 once, not {self.axis_order}")
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from autoseg.frozen import Frozen
 
@@ -17,6 +17,6 @@ class Sampling(Frozen):
             label, drawn uniformly among the labels of a uniformly drawn case.
     """
 
-    patch_size: tuple[int, ...] = Field(min_length=2, max_length=3)
+    patch_size: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3)
     batch_size: int = Field(ge=1)
     foreground_fraction: float = Field(default=0.33, ge=0, le=1)

@@ -7,6 +7,10 @@ it would have seen, whatever the number of processes.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import queue
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +29,7 @@ from autoseg.training.augmentation import Sample, draw_affine, source_extent
 from autoseg.training.patches import draw_start, is_foreground_sample
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers that never meet
+PATIENCE_SECONDS = 1.0  # between two looks at whether the workers are alive, while no batch comes
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,11 @@ def load_batches(source: PatchSource, first: int, workers: int) -> Iterator[Iter
         yield _in_process(source, first)
         return
     loader = MultiThreadedAugmenter(_Loader(source, first, workers), None, workers, num_cached_per_queue=2)
+    loader._start()
     try:
         yield _received(loader)
     finally:
-        loader._finish()
+        _stop(loader)
 
 
 class _Loader(SlimDataLoaderBase):  # type: ignore[misc]
@@ -118,6 +124,7 @@ class _Loader(SlimDataLoaderBase):  # type: ignore[misc]
         """Called once in the worker, before it reads."""
         super().set_thread_id(thread_id)
         self.next_iteration += thread_id
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def generate_train_batch(self) -> dict[str, object]:
         """One batch, or the traceback of what went wrong."""
@@ -142,10 +149,14 @@ def _in_process(source: PatchSource, first: int) -> Iterator[list[Sample]]:
 
 
 def _received(loader: MultiThreadedAugmenter) -> Iterator[list[Sample]]:
+    # Not `next(loader)`: a process killed while it hands over a batch leaves half of it in the pipe, and
+    # batchgenerators waits for the other half for ever.
     while True:
         try:
-            item = next(loader)
-        except RuntimeError:
+            item = loader.pin_memory_queue.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            if all(process.is_alive() for process in loader._processes):
+                continue
             raise TrainingError(
                 "a process that loads training patches was killed, most likely because memory ran out. "
                 "Run the same command again to continue from the last checkpoint, with fewer --workers."
@@ -153,3 +164,21 @@ def _received(loader: MultiThreadedAugmenter) -> Iterator[list[Sample]]:
         if "failure" in item:
             raise TrainingError(f"a process that loads training patches failed:\n{item['failure']}")
         yield item["samples"]
+
+
+def _stop(loader: MultiThreadedAugmenter) -> None:
+    """Ends the processes without emptying their pipes first, for the reason above; they hold nothing of worth."""
+    loader.abort_event.set()
+    loader.pin_memory_thread.join(PATIENCE_SECONDS)
+    for process in loader._processes:
+        process.kill()
+        process.join()
+    loader._processes, loader.was_initialized = [], False  # so that its destructor does not empty them either
+
+
+def _end_with_parent() -> None:
+    """Runs beside the worker: a training that is killed leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

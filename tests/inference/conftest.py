@@ -47,6 +47,7 @@ def stage(
     channels: int = 1,
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
     precision: str = "float32",
+    crop_to_nonzero: bool = False,
     **inference: object,
 ) -> Stage:
     """A stage of as many dimensions as its patch has."""
@@ -55,7 +56,7 @@ def stage(
     return Stage(
         dimensions=dimensions,
         preprocessing=Preprocessing(
-            crop_to_nonzero=False,
+            crop_to_nonzero=crop_to_nonzero,
             spacing_mm=tuple(spacing_mm)[-dimensions:],
             normalisation=(NoNormalisation(),) * channels,
         ),

@@ -48,7 +48,7 @@ class Stopwatch:
         (HIPPOCAMPUS, two_cores, 1, 8, 2, (40, 56, 40)),
         (HIPPOCAMPUS, graphics_card, 10, 32, 9, (40, 56, 40)),
         (CUBE, two_cores, 10, 8, 2, (64, 64, 64)),
-        (CUBE, two_cores, 60, 12, 2, (128, 128, 128)),
+        (CUBE, two_cores, 60, 8, 2, (128, 128, 128)),
         (CUBE, graphics_card, 10, 32, 2, (128, 128, 128)),
         (SLICES, two_cores, 10, 32, 32, (56, 40)),
         (SLICES, graphics_card, 10, 32, 366, (56, 40)),
@@ -102,9 +102,9 @@ def test_reasons(minutes, reason):
 @pytest.mark.parametrize(
     ("planned", "expected"),
     [
-        (HIPPOCAMPUS, [(32, 9), (32, 4), (24, 4), (16, 4), (12, 4), (8, 4), (8, 2)]),
-        (SLICES, [(32, 366), (32, 32), (32, 16), (24, 16), (16, 16), (12, 16), (8, 16), (8, 8)]),
-        (SLICES._replace(batch_size=6), [(32, 6), (24, 6), (16, 6), (12, 6), (8, 6)]),
+        (HIPPOCAMPUS, [(32, 9), (32, 4), (16, 4), (8, 4), (8, 2)]),
+        (SLICES, [(32, 366), (32, 32), (32, 16), (16, 16), (8, 16), (8, 8)]),
+        (SLICES._replace(batch_size=6), [(32, 6), (16, 6), (8, 6)]),
     ],
 )
 def test_ladder(planned, expected):

@@ -1,0 +1,247 @@
+"""Predictions on disk: their names, their grids, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from torch import nn
+
+from autoseg.dataset import Labels, find_cases, read_label_map
+from autoseg.errors import AutosegError
+from autoseg.inference import predict_cases, read_labels
+
+SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
+TURN = np.deg2rad(20)
+STRAIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+OBLIQUE = (np.cos(TURN), -np.sin(TURN), 0, np.sin(TURN), np.cos(TURN), 0, 0, 0, 1)
+TURNED = (0, 0, 1, 1, 0, 0, 0, 1, 0)  # another order of axes
+FLIPPED = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+
+
+def write(path: Path, shape=(6, 7, 5), direction=STRAIGHT, seed=0, dtype=np.float32) -> np.ndarray:
+    """Writes random voxels with SimpleITK alone, anisotropic and off the origin; returns them."""
+    array = np.random.default_rng(seed).normal(0, 100, size=shape).astype(dtype)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-31.25, 18.5, 940.0))
+    image.SetDirection(direction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    return array
+
+
+def header(path: Path) -> tuple[tuple[float, ...], ...]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def predictor(make_predictor):
+    return make_predictor(patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("direction", [STRAIGHT, OBLIQUE, TURNED, FLIPPED], ids=["straight", "oblique", "axes", "flip"])
+def test_grids_are_those_of_the_images(predictor, tmp_path, ending, direction):
+    image = tmp_path / "images" / f"scan_0000{ending}"
+    array = write(image, direction=direction)
+    assert predict_cases(predictor, find_cases([image.parent], 1), tmp_path / "out") == []
+    written = tmp_path / "out" / f"scan{ending}"
+    assert header(written) == header(image)
+    label_map = sitk.ReadImage(str(written))
+    assert label_map.GetPixelID() == sitk.sitkUInt8
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(label_map), np.where(array > 0, 7, 0))
+
+
+@pytest.mark.parametrize("spacing_mm", [(2.5, 0.8, 0.7), (1.0, 1.0, 1.0), (5.0, 3.0, 3.0)])
+def test_grids_are_kept_whatever_the_plans_spacing(make_predictor, tmp_path, spacing_mm):
+    write(tmp_path / "scan_0000.nii.gz", direction=OBLIQUE)
+    predictor = make_predictor(patch=(4, 4, 4), spacing_mm=spacing_mm)
+    assert predict_cases(predictor, find_cases([tmp_path / "scan_0000.nii.gz"], 1), tmp_path / "out") == []
+    assert header(tmp_path / "out" / "scan.nii.gz") == header(tmp_path / "scan_0000.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["ct_3mm.nii.gz", "brain.nrrd"])
+def test_grids_of_real_images(make_predictor, tmp_path, name):
+    if not (SAMPLES / name).is_file():
+        pytest.skip(f"no real data in {SAMPLES}")
+    predictor = make_predictor(patch=(32, 32, 32), spacing_mm=(8.0, 8.0, 8.0), overlap=0.0)
+    assert predict_cases(predictor, find_cases([SAMPLES / name], 1), tmp_path) == []
+    assert header(tmp_path / name) == header(SAMPLES / name)
+
+
+def test_the_names_of_predictions(predictor, tmp_path):
+    """NAME.nii.gz for NAME_0000.nii.gz; a file without a channel's number keeps its name; 4-D files work, too."""
+    images = tmp_path / "images"
+    for name in ("liver_0000.nii.gz", "case_12.nii.gz", "spleen_0000.nrrd"):
+        write(images / name)
+    four = sitk.JoinSeries([sitk.ReadImage(str(images / "case_12.nii.gz"))])
+    sitk.WriteImage(four, str(images / "decathlon.nii.gz"))
+    assert predict_cases(predictor, find_cases([images], 1), tmp_path / "out") == []
+    assert listed(tmp_path / "out") == [
+        "case_12.nii.gz",
+        "decathlon.nii.gz",
+        "liver.nii.gz",
+        "predictions.json",
+        "spleen.nrrd",
+    ]
+    assert header(tmp_path / "out" / "decathlon.nii.gz") == header(images / "case_12.nii.gz")
+
+
+def test_one_ending_for_all(predictor, tmp_path):
+    write(tmp_path / "in" / "a_0000.mha")
+    assert predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", file_ending=".nii.gz") == []
+    assert listed(tmp_path / "out") == ["a.nii.gz", "predictions.json"]
+
+
+def test_channels_of_a_case(make_predictor, tmp_path):
+    class Higher(nn.Module):
+        """Sees a kidney where the second channel is above the first."""
+
+        def forward(self, images):
+            return (images,)
+
+    first, second = (write(tmp_path / "in" / f"brain_{channel:04d}.nii.gz", seed=channel) for channel in range(2))
+    predictor = make_predictor([Higher()], patch=(4, 4, 4), channels=("T1", "T2"), spacing_mm=(2.5, 0.8, 0.7))
+    assert predict_cases(predictor, find_cases([tmp_path / "in"], 2), tmp_path / "out") == []
+    assert listed(tmp_path / "out") == ["brain.nii.gz", "predictions.json"]
+    label_map, _ = read_label_map(tmp_path / "out" / "brain.nii.gz")
+    np.testing.assert_array_equal(label_map, np.where(second > first, 7, 0))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_pictures(make_predictor, tmp_path, ending):
+    array = np.random.default_rng(0).integers(0, 2, (9, 14)).astype(np.uint8) * 200
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"cell_0000{ending}"))
+    predictor = make_predictor(patch=(6, 4))
+    assert predict_cases(predictor, find_cases([tmp_path / f"cell_0000{ending}"], 1), tmp_path / "out") == []
+    label_map = sitk.ReadImage(str(tmp_path / "out" / f"cell{ending}"))
+    assert label_map.GetSize() == (14, 9)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(label_map), np.where(array > 0, 7, 0))
+
+
+def test_colour_pictures(make_predictor, tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (9, 14, 3)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / "skin.png"))
+    predictor = make_predictor(patch=(6, 4), channels=("red", "green", "blue"))
+    assert predict_cases(predictor, find_cases([tmp_path / "skin.png"], 3), tmp_path / "out") == []
+    label_map = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "skin.png")))
+    np.testing.assert_array_equal(label_map, np.where(array[..., 0] > 0, 7, 0))
+
+
+def test_an_image_of_nothing_but_air(make_predictor, tmp_path):
+    image = sitk.GetImageFromArray(np.zeros((5, 6, 7), np.int16))
+    sitk.WriteImage(image, str(tmp_path / "air.nii.gz"))
+    predictor = make_predictor(patch=(4, 4, 4), crop_to_nonzero=True)
+    assert predict_cases(predictor, find_cases([tmp_path / "air.nii.gz"], 1), tmp_path / "out") == []
+    assert not read_label_map(tmp_path / "out" / "air.nii.gz")[0].any()
+
+
+def test_predictions_that_are_there_are_kept(predictor, tmp_path):
+    for number in range(3):
+        write(tmp_path / "in" / f"case_{number}_0000.nii.gz", seed=number)
+    cases = find_cases([tmp_path / "in"], 1)
+    assert predict_cases(predictor, cases[:2], tmp_path / "out") == []
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()}
+    asked = predictor.networks[0].calls
+    assert predict_cases(predictor, cases[:2], tmp_path / "out") == []
+    assert predictor.networks[0].calls == asked
+    assert predict_cases(predictor, cases, tmp_path / "out") == []
+    assert predictor.networks[0].calls == asked * 3 / 2
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert listed(tmp_path / "out") == [*(f"case_{number}.nii.gz" for number in range(3)), "predictions.json"]
+
+
+def test_probabilities_beside_the_label_map(predictor, tmp_path):
+    array = write(tmp_path / "in" / "a_0000.nii.gz")
+    cases = find_cases([tmp_path / "in"], 1)
+    predict_cases(predictor, cases, tmp_path / "out")
+    predict_cases(predictor, cases, tmp_path / "out", probabilities=True)  # made although the label map is there
+    assert listed(tmp_path / "out") == ["a.nii.gz", "a.npz", "predictions.json"]
+    with np.load(tmp_path / "out" / "a.npz", allow_pickle=False) as stored:
+        assert stored.files == ["probabilities"]
+        probabilities = stored["probabilities"]
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (2, *array.shape))
+    np.testing.assert_array_equal(probabilities[1] > 0.5, array > 0)
+    made = (tmp_path / "out" / "a.npz").stat()
+    predict_cases(predictor, cases, tmp_path / "out", probabilities=True)
+    assert (tmp_path / "out" / "a.npz").stat().st_mtime_ns == made.st_mtime_ns
+
+
+def test_a_broken_image_does_not_stop_the_others(predictor, tmp_path):
+    for name in ("a", "b", "c", "d"):
+        write(tmp_path / "in" / f"{name}_0000.nii.gz")
+    truncated = tmp_path / "in" / "b_0000.nii.gz"
+    truncated.write_bytes(truncated.read_bytes()[:200])
+    nan = sitk.ReadImage(str(tmp_path / "in" / "c_0000.nii.gz"))
+    nan[1, 1, 1] = float("nan")
+    sitk.WriteImage(nan, str(tmp_path / "in" / "c_0000.nii.gz"))
+    told = []
+
+    class Step:
+        def __init__(self, description, total):
+            told.append((description, total))
+
+        def __enter__(self):
+            return lambda done, note: told.append((done, note))
+
+        def __exit__(self, *problem):
+            return None
+
+    failures = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", progress=Step)
+    assert len(failures) == 2
+    assert failures[0].startswith(f"case 'b': {truncated}: ")
+    assert failures[1].startswith("case 'c': ")
+    assert "NaN" in failures[1]
+    assert listed(tmp_path / "out") == ["a.nii.gz", "d.nii.gz", "predictions.json"]
+    assert told == [("predicting by net", 4), (1, "a"), (1, "b"), (1, "c"), (1, "d")]
+
+
+def test_a_folder_holds_the_predictions_of_one_model(predictor, make_predictor, tmp_path):
+    write(tmp_path / "in" / "a_0000.nii.gz")
+    cases = find_cases([tmp_path / "in"], 1)
+    predict_cases(predictor, cases, tmp_path / "out")
+    before = (tmp_path / "out" / "predictions.json").read_bytes()
+    ensemble = make_predictor([nn.Identity(), nn.Identity()], patch=(4, 4, 4))
+    unmirrored = make_predictor(patch=(4, 4, 4), mirror=False)
+    for other, difference in ((ensemble, "folds: 1 there, 2 now"), (unmirrored, "mirrored: True there, False now")):
+        with pytest.raises(AutosegError) as raised:
+            predict_cases(other, cases, tmp_path / "out")
+        assert str(raised.value) == (
+            f"{tmp_path / 'out'}: holds predictions of another model ({difference}). "
+            "Give another output folder, or remove that one."
+        )
+    assert (tmp_path / "out" / "predictions.json").read_bytes() == before
+
+
+def test_the_record_says_what_the_values_mean(make_predictor, tmp_path):
+    labels = Labels(values={"background": 0, "liver": 3, "vessel": 5})
+    predictor = make_predictor(labels=labels)
+    assert read_labels(tmp_path) is None
+    predict_cases(predictor, [], tmp_path)
+    assert read_labels(tmp_path) == labels
+    record = json.loads((tmp_path / "predictions.json").read_text())
+    assert (record["plan"], record["stage"], record["folds"], record["mirrored"]) == ("default", "net", 1, True)
+    assert record["machine"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"labels": {"values": 3}}', "not json"])
+def test_a_broken_record(predictor, tmp_path, content):
+    path = tmp_path / "predictions.json"
+    path.write_text(content)
+    with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
+        read_labels(tmp_path)
+    if content in ("[]", "not json"):
+        with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
+            predict_cases(predictor, [], tmp_path)

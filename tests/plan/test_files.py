@@ -1,0 +1,371 @@
+"""Plans on disk, the values set in them, and what is said of each kind of mistake."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from autoseg.errors import PlanError
+from autoseg.plan import check_plan, plan_schema, read_plan, with_settings, write_plan
+
+
+def test_written_and_read_back(tmp_path, plan):
+    path = tmp_path / "plans" / "default.json"
+    write_plan(path, plan)
+    assert read_plan(path) == plan
+    assert [file.name for file in path.parent.iterdir()] == ["default.json"]
+    assert json.loads(path.read_text())["stages"]["2d"]["training"]["epochs"] == 1000  # defaults are spelt out
+
+
+def test_a_plan_cannot_be_changed(plan):
+    with pytest.raises(ValueError, match="frozen"):
+        plan.stages["2d"].training.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "{path}: no such file.", id="absent"),
+        pytest.param(
+            "stages: 2d",
+            "{path}: not a JSON file (Expecting value: line 1 column 1 (char 0)). Mend it or remove it.",
+            id="not JSON",
+        ),
+        pytest.param(
+            "[1, 2]",
+            "{path}: not a plan of format 1 (found 'list'). Derive it again with 'autoseg plan'.",
+            id="a list",
+        ),
+        pytest.param(
+            '{"format": 2}',
+            "{path}: not a plan of format 1 (found 2). Derive it again with 'autoseg plan'.",
+            id="a later format",
+        ),
+        pytest.param(
+            "{}",
+            "{path}: not a plan of format 1 (found None). Derive it again with 'autoseg plan'.",
+            id="no format",
+        ),
+        pytest.param(
+            '{"format": 1, "budget": {}, "stages": {}}',
+            "{path}: the plan breaks 2 rules\n"
+            "  dataset: is missing\n"
+            "  stages: Dictionary should have at least 1 item after validation, not 0 (found {{}})",
+            id="rules",
+        ),
+    ],
+)
+def test_files_that_are_no_plan(tmp_path, content, message):
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(PlanError) as refused:
+        read_plan(path)
+    assert str(refused.value) == message.format(path=path)
+
+
+FAULTS = [
+    # where, what is put there, the line about it
+    ("stages.2d.training", {"epoch": 3}, "stages.2d.training.epoch: no such field; did you mean 'epochs'?"),
+    ("stages.2d.training", {"xyzzy": 3}, "stages.2d.training.xyzzy: no such field."),
+    ("bugdet", {}, "bugdet: no such field; did you mean 'budget'?"),
+    (
+        "stages.2d.training",
+        {"epochs": "ten"},
+        "stages.2d.training.epochs: Input should be a valid integer, "
+        'unable to parse string as an integer (found "ten")',
+    ),
+    (
+        "stages.2d.training",
+        {"epochs": 0},
+        "stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+    ),
+    (
+        "stages.2d.training",
+        {"minutes": float("nan")},
+        "stages.2d.training.minutes: Input should be a finite number (found NaN)",
+    ),
+    (
+        "stages.2d.training",
+        {"precision": "float64"},
+        "stages.2d.training.precision: Input should be 'float32', 'bfloat16' or 'float16' (found \"float64\")",
+    ),
+    ("stages.2d.sampling", {"patch_size": [16, 24]}, "stages.2d.sampling.batch_size: is missing"),
+    (
+        "stages.2d.sampling.patch_size",
+        [8, 16, 16],
+        "stages.2d: sampling.patch_size has 3 axes in a stage of 2 dimensions: (8, 16, 16)",
+    ),
+    (
+        "stages.2d.preprocessing.spacing_mm",
+        [3.0, 1.0, 1.0],
+        "stages.2d: preprocessing.spacing_mm has 3 axes in a stage of 2 dimensions: (3.0, 1.0, 1.0)",
+    ),
+    (
+        "stages.2d.dimensions",
+        3,
+        "stages.2d: preprocessing.spacing_mm has 2 axes in a stage of 3 dimensions: (1.0, 0.5)",
+    ),
+    ("stages.2d.dimensions", 4, "stages.2d.dimensions: Input should be 2 or 3 (found 4)"),
+    (
+        "stages.2d.preprocessing.spacing_mm",
+        [1.0, 0.0],
+        "stages.2d.preprocessing.spacing_mm.1: Input should be greater than 0 (found 0.0)",
+    ),
+    (
+        "stages.2d.preprocessing.axis_order",
+        [0, 1, 1],
+        "stages.2d.preprocessing: axis_order must name each of the axes 0, 1, 2 once, not (0, 1, 1)",
+    ),
+    (
+        "stages.2d.preprocessing.normalisation",
+        [{"kind": "zscore"}, {"kind": "none"}],
+        "plan: stages.2d.preprocessing.normalisation has 2 entries for 1 channels",
+    ),
+    (
+        "stages.2d.preprocessing.normalisation.0",
+        {"kind": "ct", "lower": -100, "upper": 300, "std": 50},
+        "stages.2d.preprocessing.normalisation.0.mean: is missing",
+    ),
+    (
+        "stages.2d.preprocessing.normalisation.0",
+        {"kind": "z-score"},
+        "stages.2d.preprocessing.normalisation.0: Input tag 'z-score' found using 'kind' does not match any of the "
+        "expected tags: 'zscore', 'ct', 'rescale_0_1', 'rgb', 'none' (found {\"kind\": \"z-score\"})",
+    ),
+    # patches and strides (2, 4)
+    (
+        "stages.2d.sampling.patch_size",
+        [17, 30],
+        "stages.2d: sampling.patch_size [17, 30] is not divisible by the network's strides, [2, 4] in all; "
+        "the nearest that is: [16, 32]",
+    ),
+    (
+        "stages.2d.sampling.patch_size",
+        [1, 1],
+        "stages.2d: sampling.patch_size [1, 1] is not divisible by the network's strides, [2, 4] in all; "
+        "the nearest that is: [2, 4]",
+    ),
+    (
+        "stages.2d.sampling.patch_size",
+        [0, 4],
+        "stages.2d.sampling.patch_size.0: Input should be greater than 0 (found 0)",
+    ),
+    # networks
+    (
+        "stages.2d.network.features",
+        [4, 8, 16],
+        "stages.2d.network: kernels has 2 entries; with 3 stages it needs 3",
+    ),
+    (
+        "stages.2d.network.decoder_convolutions",
+        [2, 2],
+        "stages.2d.network: decoder_convolutions has 2 entries; with 2 stages it needs 1",
+    ),
+    (
+        "stages.2d.network.strides",
+        [[2, 2], [2, 2]],
+        "stages.2d.network: the first stage's stride must be all ones, not (2, 2)",
+    ),
+    (
+        "stages.2d.network.strides",
+        [[1, 1], [2, 0]],
+        "stages.2d.network.strides.1.1: Input should be greater than 0 (found 0)",
+    ),
+    (
+        "stages.2d.network.strides",
+        [[1, 1], [2, 2, 2]],
+        "stages.2d.network: kernels and strides have 2 and 3 axes; all need the same number",
+    ),
+    (
+        "stages.2d.network.kernels",
+        [[3, 3], [3, 4]],
+        "stages.2d.network: kernels must be odd, so that the output is as large as the input, not 4",
+    ),
+    ("stages.2d.network.features", [0, 8], "stages.2d.network.features.0: Input should be greater than 0 (found 0)"),
+    # augmentation
+    (
+        "stages.2d.augmentation.1",
+        {"kind": "noise", "std": {"low": 0.3, "high": 0.1}},
+        "stages.2d.augmentation.1.std: low 0.3 lies above high 0.1",
+    ),
+    (
+        "stages.2d.augmentation.1",
+        {"kind": "noise", "probability": 1.5},
+        "stages.2d.augmentation.1.probability: Input should be less than or equal to 1 (found 1.5)",
+    ),
+    (
+        "stages.2d.augmentation.1",
+        {"kind": "noise", "sdt": {"low": 0.1, "high": 0.1}},
+        "stages.2d.augmentation.1.sdt: no such field; did you mean 'std'?",
+    ),
+    (
+        "stages.2d.augmentation.2.axes",
+        [1, 2],
+        "stages.2d: augmentation.2.axes [1, 2]: a stage of 2 dimensions has axes 0 to 1",
+    ),
+    (
+        "stages.2d.inference",
+        {"mirror_axes": [-1]},
+        "stages.2d: inference.mirror_axes [-1]: a stage of 2 dimensions has axes 0 to 1",
+    ),
+    (
+        "stages.2d.inference",
+        {"overlap": 1.0},
+        "stages.2d.inference.overlap: Input should be less than or equal to 0.9 (found 1.0)",
+    ),
+    # the whole
+    ("name", "../other", "name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$' (found \"../other\")"),
+    (
+        "dataset.labels",
+        {"values": {"background": 0, "kidney": 1, "tumour": 1}},
+        "dataset.labels: two labels have the same value: {'background': 0, 'kidney': 1, 'tumour': 1}",
+    ),
+    (
+        "dataset.labels.regions",
+        {"organ": {"values": [1], "paint": 1}},
+        "plan: stages.2d.loss: cross_entropy is for classes that exclude each other, and this dataset's regions "
+        "overlap; take binary_cross_entropy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "line"), FAULTS, ids=[line for _, _, line in FAULTS])
+def test_what_is_said_of_a_fault(data, path, value, line):
+    put(data, path, value)
+    with pytest.raises(PlanError) as refused:
+        check_plan(data, "plan.json")
+    assert str(refused.value) == f"plan.json: the plan breaks one rule\n  {line}"
+
+
+def test_every_fault_has_its_line(data):
+    put(data, "stages.2d.training", {"epochs": 0, "sead": 1})
+    put(data, "stages.2d.sampling", {"patch_size": [16, 24]})
+    with pytest.raises(PlanError) as refused:
+        check_plan(data, "plan.json")
+    assert str(refused.value).splitlines() == [
+        "plan.json: the plan breaks 3 rules",
+        "  stages.2d.sampling.batch_size: is missing",
+        "  stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+        "  stages.2d.training.sead: no such field; did you mean 'seed'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("stages.2d.training.epochs=50", 50),
+        ("stages.2d.training.minutes=2.5", 2.5),
+        ("stages.2d.training.minutes=null", None),
+        ("stages.2d.training.precision=bfloat16", "bfloat16"),  # no quotes needed
+        ('stages.2d.training.precision="bfloat16"', "bfloat16"),
+        ("stages.2d.sampling.patch_size=[32,32]", [32, 32]),
+        ("stages.2d.sampling.patch_size.1=32", 32),
+        ("stages.2d.augmentation.1.std.high=0.5", 0.5),
+        ("stages.2d.loss.1.over_batch=false", False),
+        ('stages.2d.loss=[{"kind":"dice"}]', [{"kind": "dice"}]),
+        ("dataset.name=a=b", "a=b"),  # only the first = parts path from value
+    ],
+)
+def test_a_value_set_by_hand(plan, setting, value):
+    changed = with_settings(plan, [setting])
+    path = setting.partition("=")[0]
+    found = look_up(changed.model_dump(mode="json"), path)
+    assert found == value or value == [{"kind": "dice"}] and found[0]["smooth"] == 1e-5
+    decision = changed.decisions[path]
+    assert (decision.value, decision.rule, decision.reason) == (value, "hand-set", "Set by hand.")
+    # Nothing else has changed, and the plan that was given has not changed at all.
+    back = put(changed.model_dump(mode="json"), path, look_up(plan.model_dump(mode="json"), path))
+    del back["decisions"][path]
+    assert check_plan(back, "") == plan
+
+
+def test_no_settings_no_change(plan):
+    assert with_settings(plan, []) == plan
+
+
+def test_later_settings_win(plan):
+    changed = with_settings(plan, ["stages.2d.training.epochs=5", "stages.2d.training.epochs=6"])
+    assert changed.stages["2d"].training.epochs == 6
+    assert changed.decisions["stages.2d.training.epochs"].value == 6
+
+
+def test_all_stages_at_once(data):
+    data["stages"]["other"] = data["stages"]["2d"]
+    changed = with_settings(check_plan(data, ""), ["stages.*.training.seed=7"])
+    assert [stage.training.seed for stage in changed.stages.values()] == [7, 7]
+    assert set(changed.decisions) == {"stages.2d.training.seed", "stages.other.training.seed"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "stages.2d.training.epoch=3",
+            "--set stages.2d.training.epoch: stages.2d.training has no 'epoch'; did you mean 'epochs'?",
+        ),
+        (
+            "stages.*.training.epoch=3",
+            "--set stages.2d.training.epoch: stages.2d.training has no 'epoch'; did you mean 'epochs'?",
+        ),
+        (
+            "stages.2d.traning.epochs=3",
+            "--set stages.2d.traning.epochs: stages.2d has no 'traning'; did you mean 'training'?",
+        ),
+        ("stages.3d.training.epochs=3", "--set stages.3d.training.epochs: stages has no '3d'; did you mean '2d'?"),
+        ("stages.fine.training.epochs=3", "--set stages.fine.training.epochs: stages has no 'fine'. There is: 2d."),
+        ("stage=3", "--set stage: the plan has no 'stage'; did you mean 'stages'?"),
+        (
+            "stages.2d.augmentation.7.axes=[]",
+            "--set stages.2d.augmentation.7.axes: stages.2d.augmentation has no '7'. There is: 0, 1, 2.",
+        ),
+        (
+            "stages.2d.training.epochs.x=3",
+            "--set stages.2d.training.epochs.x: stages.2d.training.epochs has no 'x'.",
+        ),
+        ("epochs", "--set epochs: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
+        ("=50", "--set =50: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
+        (
+            "stages.2d.training.epochs=0",
+            "after --set stages.2d.training.epochs=0: the plan breaks one rule\n"
+            "  stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+        ),
+        (
+            "stages.2d.sampling.patch_size=[20,21]",
+            "after --set stages.2d.sampling.patch_size=[20,21]: the plan breaks one rule\n"
+            "  stages.2d: sampling.patch_size [20, 21] is not divisible by the network's strides, [2, 4] in all; "
+            "the nearest that is: [20, 20]",
+        ),
+    ],
+)
+def test_a_setting_that_does_not_fit(plan, setting, message):
+    with pytest.raises(PlanError) as refused:
+        with_settings(plan, [setting])
+    assert str(refused.value) == message
+
+
+def test_schema_for_editors():
+    schema = json.loads(json.dumps(plan_schema()))  # it is JSON
+    parts = {"Plan": schema, **schema["$defs"]}
+    assert all(part["additionalProperties"] is False for part in parts.values())  # so that typos are marked
+    assert schema["required"] == ["dataset", "budget", "stages"]
+    assert parts["Training"]["properties"]["epochs"]["minimum"] == 1
+    assert parts["Training"]["properties"]["precision"]["enum"] == ["float32", "bfloat16", "float16"]
+    kinds = parts["Stage"]["properties"]["augmentation"]["items"]["discriminator"]["mapping"]
+    assert list(kinds) == ["spatial", "noise", "blur", "brightness", "contrast", "low_resolution", "gamma", "mirror"]
+    assert "rotation_degrees: range of the angle" in parts["Spatial"]["description"]  # what a field is for
+
+
+def put(data, path, value):
+    """Puts a value into JSON, with none of the checks that are under test."""
+    *parents, last = path.split(".")
+    here = look_up(data, ".".join(parents)) if parents else data
+    here[int(last) if isinstance(here, list) else last] = value
+    return data
+
+
+def look_up(data, path):
+    for part in path.split("."):
+        data = data[int(part) if isinstance(data, list) else part]
+    return data

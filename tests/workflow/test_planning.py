@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError, PlanError, WorkspaceError
+from autoseg.plan import Budget, with_settings
+from autoseg.workflow import Request, make_plan, plan_in_workspace, planning
+from autoseg.workflow.planning import resolve_budget, retarget
+
+ASKED = Request(device="cpu", memory_gb=4.0)
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """The tests mean the same on every machine."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def begin_training(workspace, plan):
+    folder = workspace.fold_folder(plan, "2d", 0)
+    folder.mkdir(parents=True)
+    (folder / "resume.pt").touch()
+
+
+# A plan from a budget
+
+
+def test_make_plan_sets_values_by_hand(fingerprint):
+    plan = make_plan(fingerprint, Budget(memory_gb=4), "mine", ["stages.2d.training.epochs=3"])
+    assert (plan.name, plan.budget, plan.stages["2d"].training.epochs) == ("mine", Budget(memory_gb=4), 3)
+    assert plan.decisions["stages.2d.training.epochs"].rule == "hand-set"
+    with pytest.raises(PlanError, match="--set stages.2d.training.epoch: stages.2d.training has no 'epoch'; did you"):
+        make_plan(fingerprint, Budget(), settings=["stages.2d.training.epoch=3"])
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cuda", "bfloat16"), ("mps", "float32")])
+def test_a_plan_for_a_device_that_is_elsewhere(fingerprint, device, precision):
+    plan = make_plan(fingerprint, Budget(device=device, memory_gb=8))
+    assert plan.budget.device == device
+    assert {stage.training.precision for stage in plan.stages.values()} == {precision}
+
+
+def test_minutes_are_planned_where_they_are_spent(fingerprint):
+    with pytest.raises(AutosegError) as raised:
+        make_plan(fingerprint, Budget(device="cuda", minutes=10))
+    assert str(raised.value) == (
+        "device 'cuda' is not to be had on this machine. There is: cpu (or auto). A plan for a number of minutes is "
+        "made where it is trained, for the candidates are timed there; without minutes it can be made anywhere."
+    )
+
+
+def test_minutes_are_measured_on_this_machine(fingerprint, monkeypatch):
+    timed = []
+
+    def seconds(stage, dataset, device):
+        timed.append((stage.dimensions, dataset.name, device))
+        return 0.01
+
+    monkeypatch.setattr(planning, "seconds_per_iteration", seconds)
+    plan = make_plan(fingerprint, Budget(minutes=5))
+    assert set(timed) == {(dimensions, "Kidneys", torch.device("cpu")) for dimensions in (2, 3)}
+    assert all(stage.training.minutes == 5 for stage in plan.stages.values())
+
+
+# The budget of a request
+
+
+@pytest.mark.parametrize(
+    ("request_", "budget"),
+    [
+        (Request(device="cpu", memory_gb=3.0), Budget(device="cpu", memory_gb=3.0)),
+        (Request(memory_gb=3.0, minutes=7.0), Budget(device="cpu", memory_gb=3.0, minutes=7.0)),
+        (Request(device="auto", memory_gb=3.0), Budget(device="cpu", memory_gb=3.0)),
+        (Request(), Budget(device="cpu", memory_gb=12.3)),
+        (Request(device="cuda"), Budget(device="cuda", memory_gb=8.0)),
+    ],
+)
+def test_budgets(request_, budget, monkeypatch):
+    monkeypatch.setattr(planning, "memory_gb", lambda device: 12.345)
+    assert resolve_budget(request_) == budget
+
+
+def test_a_device_nobody_knows():
+    with pytest.raises(PlanError, match=r"^--device tpu: expected auto, cpu, cuda or mps\.$"):
+        resolve_budget(Request(device="tpu"))
+
+
+# Which plan is used again
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ASKED,
+        Request(),
+        Request(device="auto"),
+        Request(device="cpu"),
+        Request(memory_gb=4.0),
+        Request(settings=["stages.2d.training.epochs=3"]),
+    ],
+)
+def test_a_plan_that_agrees_is_used_again(fingerprint, workspace, monkeypatch, again):
+    first = plan_in_workspace(
+        fingerprint, workspace, "default", ASKED._replace(settings=["stages.2d.training.epochs=3"])
+    )
+    assert workspace.read_plan() == first
+    begin_training(workspace, first)
+    written = workspace.plan_file("default").stat().st_mtime_ns
+    monkeypatch.setattr(planning, "derive_plan", None)
+    assert plan_in_workspace(fingerprint, workspace, "default", again) == first
+    assert workspace.plan_file("default").stat().st_mtime_ns == written
+
+
+OTHERS = [
+    (Request(device="cuda"), "--device cuda, the plan has cpu"),
+    (Request(memory_gb=2.0), "--memory 2.0, the plan has 4.0"),
+    (Request(settings=["stages.2d.training.epochs=4"]), "--set stages.2d.training.epochs=4"),
+    (
+        Request(settings=["stages.2d.training.epochs=4", "stages.2d.training.seed=1"]),
+        "--set stages.2d.training.epochs=4 --set stages.2d.training.seed=1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("other", "difference"), OTHERS)
+def test_a_plan_that_differs_is_derived_again(fingerprint, workspace, other, difference):
+    first = plan_in_workspace(fingerprint, workspace, "default", ASKED)
+    second = plan_in_workspace(fingerprint, workspace, "default", other)
+    assert second != first
+    assert workspace.read_plan() == second
+    assert second.budget.device == (other.device or "cpu")
+
+
+@pytest.mark.parametrize(("other", "difference"), [*OTHERS, (Request(minutes=5.0), "--minutes 5.0, the plan has None")])
+def test_a_plan_that_models_were_trained_by_is_not_replaced(fingerprint, workspace, other, difference):
+    first = plan_in_workspace(fingerprint, workspace, "default", ASKED)
+    begin_training(workspace, first)
+    with pytest.raises(WorkspaceError) as raised:
+        plan_in_workspace(fingerprint, workspace, "default", other)
+    assert str(raised.value) == (
+        f"{workspace.plan_file('default')}: models were trained by this plan, and it differs from what is asked for "
+        f"now ({difference}). Give the new plan another name (--name NAME), or leave the options out to go on with "
+        "this one."
+    )
+    assert workspace.read_plan() == first
+    assert plan_in_workspace(fingerprint, workspace, "second", ASKED).name == "second"
+
+
+def test_a_plan_for_other_labels_is_derived_again_or_refused(fingerprint, workspace):
+    first = plan_in_workspace(fingerprint, workspace, "default", ASKED)
+    labels = Labels(values={"background": 0, "kidney": 1, "tumour": 2, "cyst": 3})
+    now = fingerprint.model_copy(update={"dataset": fingerprint.dataset.model_copy(update={"labels": labels})})
+    second = plan_in_workspace(now, workspace, "default", ASKED)
+    assert second.dataset.labels == labels
+    begin_training(workspace, first)
+    with pytest.raises(WorkspaceError, match=r"\(the dataset has other channels or labels now\)"):
+        plan_in_workspace(fingerprint, workspace, "default", ASKED)
+    renamed = now.model_copy(update={"dataset": now.dataset.model_copy(update={"name": "moved"})})
+    assert plan_in_workspace(renamed, workspace, "default", ASKED) == second
+
+
+# A plan like another
+
+
+def test_the_stages_of_another_plan(fingerprint, plan, workspace):
+    taken = plan_in_workspace(fingerprint, workspace, "taken", Request(like=plan))
+    assert taken.stages == plan.stages
+    assert taken.name == "taken"
+    with_more = Request(like=plan, settings=["stages.2d.training.seed=5"])
+    changed = plan_in_workspace(fingerprint, workspace, "taken", with_more)
+    assert changed.stages["2d"].training.seed == 5
+    assert changed.stages["3d_fullres"] == plan.stages["3d_fullres"]
+
+
+@pytest.mark.parametrize("options", [{}, {"settings": ["stages.2d.training.seed=5"]}, {"minutes": 3.0}])
+def test_asking_for_another_plan_twice_changes_nothing(fingerprint, plan, workspace, options):
+    asked = Request(like=plan, **options)
+    first = plan_in_workspace(fingerprint, workspace, "taken", asked)
+    begin_training(workspace, first)
+    assert plan_in_workspace(fingerprint, workspace, "taken", asked) == first
+    other = with_settings(plan, ["stages.2d.training.seed=6"])
+    with pytest.raises(WorkspaceError, match=r"\(--like default\)"):
+        plan_in_workspace(fingerprint, workspace, "taken", Request(like=other))
+
+
+def test_minutes_go_with_the_budget(fingerprint, plan):
+    taken = retarget(plan, fingerprint, Budget(minutes=3.0), "taken")
+    assert {stage.training.minutes for stage in taken.stages.values()} == {3.0}
+    assert taken.budget == Budget(minutes=3.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"channels": ("CT", "PET")}, "--like: plan 'default' is for 1 channels, this dataset has 2."),
+        (
+            {"labels": Labels(values={"background": 0, "kidney": 1})},
+            "--like: plan 'default' is for 3 network outputs, this dataset has 2.",
+        ),
+    ],
+)
+def test_a_plan_for_a_dataset_of_another_kind(fingerprint, plan, change, text):
+    other = fingerprint.model_copy(update={"dataset": fingerprint.dataset.model_copy(update=change)})
+    with pytest.raises(PlanError) as raised:
+        retarget(plan, other, Budget(), "taken")
+    assert str(raised.value) == text
