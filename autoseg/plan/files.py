@@ -44,7 +44,8 @@ def check_plan(data: Mapping[str, Any], source: str) -> Plan:
     try:
         return Plan.model_validate(data)
     except ValidationError as invalid:
-        lines = [f"  {_place(error, data)}: {_fault(error)}" for error in invalid.errors()]
+        errors = [error for error in invalid.errors() if not _is_echo(error, invalid.errors())]
+        lines = [f"  {_place(error, data)}: {_fault(error)}" for error in errors]
         raise PlanError(f"{source}: the plan breaks {_count(len(lines))}\n" + "\n".join(lines)) from None
 
 
@@ -106,6 +107,14 @@ def _set(data: dict[str, Any], path: str, value: Any, plan: Plan) -> None:
             here[key] = value
         else:
             here = here[key]
+
+
+def _is_echo(error: Any, errors: Sequence[Any]) -> bool:
+    """Whether a list is too short only because pydantic does not count those of its entries that are at fault."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
+    )
 
 
 def _place(error: Any, data: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from autoseg.plan.loss import CrossEntropy, LossTerm
 from autoseg.plan.network import Network
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.sampling import Sampling
-from autoseg.plan.training import SGD, Poly, Training
+from autoseg.plan.training import SGD, Optimizer, Poly, Training
 
 Device = Literal["cpu", "cuda", "mps"]
 
@@ -47,7 +47,7 @@ class Stage(Frozen):
     sampling: Sampling
     augmentation: tuple[Transform, ...]
     loss: tuple[LossTerm, ...] = Field(min_length=1)
-    optimizer: SGD = SGD()
+    optimizer: Optimizer = SGD()
     schedule: Poly = Poly()
     training: Training = Training()
     inference: Inference = Inference()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,17 @@ class SGD(Frozen):
     learning_rate: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.99, ge=0, lt=1)
     weight_decay: float = Field(default=3e-5, ge=0)
+
+
+class AdamW(Frozen):
+    """Adam with decoupled weight decay (doi:10.48550/arXiv.1711.05101): learns fast in few iterations."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=3e-5, ge=0)
+
+
+Optimizer = Annotated[SGD | AdamW, Field(discriminator="kind")]
 
 
 class Poly(Frozen):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autoseg.plan.training import SGD, Poly
+from autoseg.plan.training import Poly
 from autoseg.planner.decided import Decided
 
 _VALUES: dict[str, tuple[Any, str]] = {
@@ -23,7 +23,6 @@ _VALUES: dict[str, tuple[Any, str]] = {
         0.33,
         "A third of the patches is centred on a labelled voxel, so that small structures are seen often enough.",
     ),
-    "optimizer": (SGD(), "Gradient descent with strong momentum settles better than adaptive methods here."),
     "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
     "training.gradient_clip": (12.0, "Longer gradients are shortened to 12; that tames the rare exploding step."),
     "training.seed": (0, "Any number does; the same one gives the same run."),

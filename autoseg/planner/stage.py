@@ -25,6 +25,7 @@ from autoseg.planner.machine import Machine
 from autoseg.planner.memory import fit_batch, fit_patch
 from autoseg.planner.mirroring import mirror_axes
 from autoseg.planner.normalisation import normalisation
+from autoseg.planner.optimizer import optimizer
 from autoseg.planner.time import fit_time
 from autoseg.planner.topology import topology_parts
 
@@ -86,10 +87,11 @@ def derive_parts(grounds: Grounds, dimensions: Literal[2, 3]) -> Parts:
         "network.features": _features(planned),
     }
     if minutes is None:
-        return {**common, **sizes, **_network_parts(planned, grounds), **training_length(None, None)}
+        return {**common, **sizes, **_network_parts(planned, grounds), **_training_parts(None, None)}
 
     def seconds_per_iteration(rung: Candidate) -> float:
-        stage = build_stage({**common, **_revised(sizes, rung, None), **_network_parts(rung, grounds)})
+        parts = {**common, **_revised(sizes, rung, None), **_network_parts(rung, grounds), "optimizer": optimizer(0)}
+        stage = build_stage(parts)
         return grounds.machine.seconds_per_iteration(stage, grounds.fingerprint.dataset)
 
     pace = fit_time(planned, spacing_mm, grounds.outputs, minutes, seconds_per_iteration)
@@ -97,7 +99,7 @@ def derive_parts(grounds: Grounds, dimensions: Literal[2, 3]) -> Parts:
         **common,
         **_revised(sizes, pace.value.candidate, pace),
         **_network_parts(pace.value.candidate, grounds),
-        **training_length(minutes, pace.value.seconds_per_iteration),
+        **_training_parts(minutes, pace.value.seconds_per_iteration),
     }
 
 
@@ -149,6 +151,13 @@ def _network_parts(candidate: Candidate, grounds: Grounds) -> Parts:
         **topology_parts(topology, grounds.spacing.value[-dimensions:]),
         "augmentation": augmentation(topology.patch_size, axes),
     }
+
+
+def _training_parts(minutes: float | None, seconds_per_iteration: float | None) -> Parts:
+    """How long the weights are fitted, and by what."""
+    length = training_length(minutes, seconds_per_iteration)
+    iterations = length["training.epochs"].value * length["training.iterations_per_epoch"].value
+    return {**length, "optimizer": optimizer(iterations)}
 
 
 def _mirror_axes(grounds: Grounds, dimensions: int) -> Decided[tuple[int, ...]]:

@@ -12,6 +12,7 @@ from autoseg.errors import TrainingError
 from autoseg.networks import build_network
 from autoseg.networks.devices import autocast
 from autoseg.plan import Stage
+from autoseg.plan.training import SGD, AdamW, Optimizer
 from autoseg.training.augmentation import Batch
 from autoseg.training.losses import Loss, build_loss, deep_loss
 
@@ -47,13 +48,7 @@ def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.devi
         device: where to train.
     """
     network = build_network(stage.network, channels, labels.outputs, stage.training.seed).to(device)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=stage.optimizer.learning_rate,
-        momentum=stage.optimizer.momentum,
-        weight_decay=stage.optimizer.weight_decay,
-        nesterov=stage.optimizer.momentum > 0,
-    )
+    optimizer = _build_optimizer(stage.optimizer, network)
     scaled = stage.training.precision == "float16" and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=scaled)
     return Learner(stage, device, network, optimizer, scaler, build_loss(stage.loss, labels))
@@ -88,3 +83,12 @@ def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     return value
+
+
+def _build_optimizer(optimizer: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
+    rate, decay = optimizer.learning_rate, optimizer.weight_decay
+    match optimizer:
+        case SGD(momentum=momentum):
+            return torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=decay, nesterov=momentum > 0)
+        case AdamW():
+            return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)

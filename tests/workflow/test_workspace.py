@@ -82,7 +82,9 @@ def test_folds_that_are_not_there(workspace, fold):
 
 
 def test_folds_before_anything_is_preprocessed(workspace):
-    with pytest.raises(WorkspaceError, match=r"nothing is preprocessed here\. Run 'autoseg preprocess DATASET' first\."):
+    with pytest.raises(
+        WorkspaceError, match=r"nothing is preprocessed here\. Run 'autoseg preprocess DATASET' first\."
+    ):
         workspace.read_fold(0)
 
 

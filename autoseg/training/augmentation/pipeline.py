@@ -73,7 +73,7 @@ def make_batch(
     """Moves samples to the device and augments them there.
 
     Args:
-        samples: one a place in the batch.
+        samples: one a place in the batch; on a CPU their arrays are worked in, and are not to be used again.
         patch: size of the patch.
         transforms: the plan's augmentation; its `Spatial` was drawn by the loader already.
         generators: one a sample.

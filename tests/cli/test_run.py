@@ -1,0 +1,98 @@
+"""`autoseg run`: the whole path in one command, once, and again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoseg.plan import read_plan
+
+HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
+SHORT = (
+    "stages.*.training.epochs=1",
+    "stages.*.training.iterations_per_epoch=2",
+    "stages.*.training.validation_iterations=1",
+    "stages.*.network.features=[4, 8, 8, 8]",
+)
+SET = [part for setting in SHORT for part in ("--set", setting)]
+
+
+def test_a_dry_run_trains_nothing(autoseg, kidneys, tmp_path):
+    work = tmp_path / "work"
+    ran = autoseg("run", kidneys, "-w", work, "--folds", "0,all", "--dry-run", "--memory", 1, *SET, "--jobs", 1)
+    assert ran.code == 0
+    for stage in ("2d", "3d_fullres"):
+        for fold in (0, "all"):
+            assert f"{stage}, fold {fold}: to train, 1 epochs" in ran.err
+    assert sorted(path.name for path in work.rglob("*.*")) == ["default.json", "fingerprint.json"]
+    assert not (work / "models").exists()
+
+
+def test_a_dry_run_says_what_is_done(autoseg, finished, contents):
+    before = contents(finished.work)
+    ran = autoseg("run", finished.data, "-w", finished.work, "--folds", "0,1", "--dry-run")
+    assert ran.code == 0
+    assert "3d_fullres, fold 0: trained already" in ran.err
+    assert "3d_fullres, fold 1: to train" in ran.err
+    assert "2d, fold 0: to train" in ran.err
+    assert contents(finished.work) == before
+
+
+def test_in_a_shell_with_processes(autoseg, kidneys, tmp_path, monkeypatch, contents):
+    """As a user types it: patches and cases are read by other processes; a second run finds all of it done."""
+    arguments = ["run", str(kidneys), "--stage", "3d_fullres", "--folds", "1", "--memory", "1", *SET]
+    command = [sys.executable, "-m", "autoseg", *arguments]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "3d_fullres, fold 1, validation cases" in ran.stdout
+    models = tmp_path / "autoseg-work" / "kidneys" / "models"
+    before = contents(models)
+    assert "default/3d_fullres/fold_1/weights.safetensors" in before
+    monkeypatch.chdir(tmp_path)
+    again = autoseg(*arguments)
+    assert (again.code, again.out) == (0, ran.stdout)
+    assert contents(models) == before
+
+
+def test_a_broken_dataset_is_told_before_anything_is_written(autoseg, own_kidneys, tmp_path):
+    (own_kidneys / "labelsTr" / "kidneys_001.nii.gz").unlink()
+    ran = autoseg("run", own_kidneys, "-w", tmp_path / "work", "--jobs", 1)
+    assert ran.code == 2
+    assert f"{own_kidneys}: one problem to mend before training case 'kidneys_001': " in ran.err
+    assert not (tmp_path / "work").exists()
+
+
+def test_another_dataset_in_the_same_workspace(autoseg, finished, tmp_path, contents):
+    other = tmp_path / "other"
+    for path in [*finished.data.rglob("*.nii.gz"), finished.data / "dataset.json"]:
+        target = other / str(path.relative_to(finished.data)).replace("kidneys", "strange")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    before = contents(finished.work)
+    for command in ("fingerprint", "plan", "preprocess", "train", "run"):
+        ran = autoseg(command, other, "-w", finished.work)
+        assert ran.code == 2
+        assert f"{finished.work}: this workspace belongs to dataset 'Kidneys', which has no case in common" in ran.err
+    assert contents(finished.work) == before
+
+
+@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason=f"no real data in {HIPPOCAMPUS}")
+def test_real_data_up_to_the_plan(autoseg, tmp_path):
+    checked = autoseg("check", HIPPOCAMPUS)
+    assert checked.code == 0
+    assert "200 cases read: 0 errors" in checked.err
+    assert autoseg("fingerprint", HIPPOCAMPUS, "-w", tmp_path).code == 0
+    ran = autoseg("plan", HIPPOCAMPUS, "-w", tmp_path, "--device", "cpu", "--memory", 8, "--explain")
+    assert ran.code == 0
+    plan = read_plan(tmp_path / "plans" / "default.json")
+    # The patch is that of nnU-Net's published plan. A batch shows at most a twentieth of all voxels,
+    # 0.05 × 200 × 36 × 50 × 35 / (40 × 56 × 40) = 7 patches.
+    assert plan.stages["3d_fullres"].sampling.patch_size == (40, 56, 40)
+    assert plan.stages["3d_fullres"].sampling.batch_size == 7
+    assert plan.stages["3d_fullres"].preprocessing.spacing_mm == (1.0, 1.0, 1.0)
+    assert plan.stages["2d"].sampling.patch_size == (56, 40)
+    assert list(plan.dataset.labels.targets) == ["Anterior", "Posterior"]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from autoseg.inference import read_model
+
+
+def test_what_is_shown_of_a_trained_model(finished):
+    ran = finished.said["train"]
+    fold = finished.model / "fold_0"
+    assert "3d_fullres, fold 0, validation cases" in ran.out
+    assert "kidney" in ran.out and "tumour" in ran.out
+    assert f"Model: {fold}" in ran.err
+    assert f"Pictures: {fold / 'validation.png'}, {fold / 'progress.png'}" in ran.err
+    for name in ("weights.safetensors", "model.json", "log.jsonl", "progress.png", "validation.png", "resume.pt"):
+        assert (fold / name).stat().st_size > 0
+    assert len((fold / "log.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("train", "--fold", 0), ("run", "--folds", 0)], ids=["train", "run"])
+def test_a_trained_model_is_not_trained_again(autoseg, finished, contents, command):
+    before = contents(finished.model)
+    ran = autoseg(command[0], finished.data, "-w", finished.work, "--stage", "3d_fullres", *command[1:], "--jobs", 1)
+    assert ran.code == 0
+    assert "training" not in ran.err
+    assert finished.said["train"].out in ran.out
+    assert contents(finished.model) == before
+
+
+def test_preprocessing_is_done_once(finished):
+    assert finished.said["preprocess"].err.count("preparing cases: done") == 1
+    assert f"Prepared for 3d_fullres: {finished.work / 'prepared'}" in finished.said["preprocess"].err
+    assert len(list((finished.work / "prepared").iterdir())) == 1
+
+
+def test_values_set_for_a_training(autoseg, finished, own_work, contents):
+    """They are recorded with the model; the same command again finds it, another one does not touch it."""
+    command = ("train", finished.data, "-w", own_work, "--stage", "2d", "--fold", "all", "--workers", 0, "--jobs", 1)
+    chosen = ("--set", "stages.2d.training.epochs=2")
+    assert autoseg(*command, *chosen).code == 0
+    folder = own_work / "models" / "default" / "2d" / "fold_all"
+    model = read_model(folder)
+    assert model.trained["epochs"] == 2
+    assert model.plan.decisions["stages.2d.training.epochs"].rule == "hand-set"
+    assert len(model.training_cases) == 5
+    before = contents(folder)
+    assert autoseg(*command, *chosen).code == 0
+    ran = autoseg(*command)
+    assert ran.code == 2
+    assert "fold_all: this model was trained by another plan. Remove the folder to train anew" in ran.err
+    assert contents(folder) == before
+
+
+def test_an_interrupted_training_is_continued(autoseg, finished, own_work, monkeypatch):
+    """Interrupted in its second epoch, as by Ctrl-C; the same command takes the rest of it."""
+    command = ("train", finished.data, "-w", own_work, "--stage", "3d_fullres", "--fold", 1, "--workers", 0)
+    chosen = ("--jobs", 1, "--set", "stages.3d_fullres.training.epochs=3")
+    loop = sys.modules["autoseg.training.loop"]
+    steps = iter(range(100))
+    take_step = loop.take_step
+
+    def interrupted(*arguments):
+        if next(steps) == 3:
+            raise KeyboardInterrupt
+        return take_step(*arguments)
+
+    monkeypatch.setattr(loop, "take_step", interrupted)
+    ran = autoseg(*command, *chosen)
+    assert ran.code == 130
+    assert "Interrupted. The same command continues where it stopped." in ran.err
+    folder = own_work / "models" / "default" / "3d_fullres" / "fold_1"
+    assert not (folder / "weights.safetensors").exists()
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 1
+    refused = autoseg("predict", folder, finished.data, "-o", own_work / "out")
+    assert (refused.code, "the training has not finished" in refused.err) == (2, True)
+    ran = autoseg(*command, *chosen)
+    assert ran.code == 0
+    assert "continuing after epoch 0" in ran.err
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert read_model(folder).trained["iterations"] == 6

@@ -1,0 +1,80 @@
+"""The whole path, and what is found out before anything long begins."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from autoseg.errors import AutosegError, DatasetError, WorkspaceError
+from autoseg.plan import with_settings
+from autoseg.workflow import ModelJob, Request, list_jobs, pipeline, plan_dataset, run_job
+
+ASKED = Request(device="cpu", memory_gb=4.0)
+
+
+def test_a_dataset_is_checked_once(dataset, workspace, monkeypatch):
+    checked = []
+
+    def check(*arguments):
+        checked.append(arguments)
+        return []
+
+    monkeypatch.setattr(pipeline, "check_dataset", check)
+    plan = plan_dataset(dataset, workspace, ASKED, jobs=1)
+    assert workspace.read_plan() == plan
+    assert plan_dataset(dataset, workspace, ASKED, jobs=1) == plan
+    assert len(checked) == 1
+
+
+def test_a_faulty_dataset_is_not_planned_for(own_dataset, workspace):
+    labels = own_dataset.path / "labelsTr"
+    (labels / "kidneys_001.nii.gz").unlink()
+    truncated = labels / "kidneys_003.nii.gz"
+    truncated.write_bytes(truncated.read_bytes()[:100])
+    with pytest.raises(DatasetError) as raised:
+        plan_dataset(own_dataset, workspace, ASKED, jobs=1)
+    text = str(raised.value)
+    assert text.startswith(f"{own_dataset.path}: 2 problems to mend before training\n\n")
+    assert re.search(r"^case 'kidneys_001': ", text, re.MULTILINE)
+    assert re.search(r"^case 'kidneys_003': ", text, re.MULTILINE)
+    assert not workspace.path.exists()
+
+
+def test_the_models_to_train(dataset, plan, trained):
+    assert list_jobs(dataset, plan, trained, "3d_fullres", [0, 1, "all"]) == [
+        ModelJob("3d_fullres", 0, True),
+        ModelJob("3d_fullres", 1, False),
+        ModelJob("3d_fullres", "all", False),
+    ]
+    assert list_jobs(dataset, plan, trained, None, [0]) == [ModelJob("2d", 0, False), ModelJob("3d_fullres", 0, True)]
+
+
+def test_unknown_stages_and_folds_are_told_before_anything_is_trained(dataset, plan, workspace):
+    with pytest.raises(WorkspaceError, match=r"plan 'default' has no stage '4d'\. There is: 2d, 3d_fullres\."):
+        list_jobs(dataset, plan, workspace, "4d", [0])
+    with pytest.raises(WorkspaceError, match=r"no fold 7: this dataset has folds 0 to 4, and 'all'\."):
+        list_jobs(dataset, plan, workspace, None, [0, 7])
+    assert not workspace.path.exists()
+
+
+@pytest.mark.parametrize("by_plan", [True, False])
+def test_an_absent_device_is_told_before_anything_is_prepared(dataset, plan, workspace, by_plan, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    elsewhere = with_settings(plan, ["budget.device=mps"])
+    job = ModelJob("2d", 0, False)
+    with pytest.raises(AutosegError, match="device 'mps' is not to be had on this machine"):
+        if by_plan:
+            run_job(job, dataset, elsewhere, workspace)
+        else:
+            run_job(job, dataset, plan, workspace, device="mps")
+    assert not workspace.path.exists()
+
+
+def test_a_job_is_prepared_for_trained_and_scored(dataset, plan, workspace):
+    folder = run_job(ModelJob("2d", 2, False), dataset, plan, workspace, workers=0, jobs=1)
+    assert folder == workspace.fold_folder(plan, "2d", 2)
+    assert (folder / "validation" / "scores.json").is_file()
+    assert list_jobs(dataset, plan, workspace, "2d", [2]) == [ModelJob("2d", 2, True)]
+    assert run_job(ModelJob("2d", 2, True), dataset, plan, workspace, workers=0, jobs=1) == folder
