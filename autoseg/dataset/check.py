@@ -166,7 +166,7 @@ def _examine_image(case: Case, description: Description, folder: Path, examined:
             continue
         parts.append(Part("image" if len(case.images) == 1 else f"channel {number}", shown, image.grid))
         found += len(image.array)
-        digest.update(image.array.data)
+        digest.update(np.ascontiguousarray(image.array).data)
     if len(parts) == len(case.images):
         examined.digest = digest.digest()
         _examine_form(found, parts[0], description, examined)

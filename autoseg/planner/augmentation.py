@@ -20,9 +20,12 @@ from autoseg.planner.decided import Decided, by
 from autoseg.planner.spacing import ANISOTROPY
 
 ELONGATED = 1.5  # a 2-D patch this many times longer than wide is not turned far
+UPRIGHT_DEGREES = 30.0  # the most that patients who lie as they lie are turned
 
 
-def augmentation(patch_size: Sequence[int], axes: tuple[int, ...]) -> Decided[tuple[Transform, ...]]:
+def augmentation(
+    patch_size: Sequence[int], axes: tuple[int, ...], upright: bool = False
+) -> Decided[tuple[Transform, ...]]:
     """nnU-Net's transforms, in its order, with its probabilities and ranges.
 
     Only rotation depends on the patch: ±30° about each axis in 3-D; within slices, by any angle,
@@ -31,6 +34,7 @@ def augmentation(patch_size: Sequence[int], axes: tuple[int, ...]) -> Decided[tu
     Args:
         patch_size: voxels, 2 or 3 axes.
         axes: along which patches may be mirrored.
+        upright: turn by no more than 30°, as `mirroring.keeps_upright` says.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Supplementary Note 4; figures of nnU-Net v2.
     """
@@ -48,6 +52,9 @@ def augmentation(patch_size: Sequence[int], axes: tuple[int, ...]) -> Decided[tu
     else:
         degrees, rotations = 180.0, 1
         why = "it is turned by any angle"
+    if upright and degrees > UPRIGHT_DEGREES:
+        degrees = UPRIGHT_DEGREES
+        why = f"in a short training it is turned by up to {degrees:.0f}° within slices, for patients stay as they lie"
     transforms: tuple[Transform, ...] = (
         Spatial(rotation_degrees=(Range(low=-degrees, high=degrees),) * rotations, in_plane=in_plane),
         Noise(),
@@ -61,5 +68,5 @@ def augmentation(patch_size: Sequence[int], axes: tuple[int, ...]) -> Decided[tu
     if axes:
         transforms += (Mirror(axes=axes),)
     reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
-    facts = {"patch_size": tuple(patch_size), "mirror_axes": axes}
+    facts = {"patch_size": tuple(patch_size), "mirror_axes": axes, "upright": upright}
     return Decided(transforms, "augmentation", facts, reason)

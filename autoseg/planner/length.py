@@ -10,6 +10,7 @@ EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limi
 TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
 FEWEST_ITERATIONS = 10  # an epoch
 VALIDATION_SHARE = 0.1
+FEW_ITERATIONS = 10_000  # in fewer, what is learnt soonest counts for more than what is learnt in the end
 
 
 def training_length(minutes: float | None, seconds_per_iteration: float | None) -> dict[str, Decided[Any]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from autoseg.plan.training import SGD, AdamW, Optimizer
 from autoseg.planner.decided import Decided
-
-FEW_ITERATIONS = 10_000
+from autoseg.planner.length import FEW_ITERATIONS
 
 
 def optimizer(iterations: float) -> Decided[Optimizer]:
@@ -13,7 +12,7 @@ def optimizer(iterations: float) -> Decided[Optimizer]:
 
     Momentum 0.99 averages over the last hundred steps and needs several hundred to leave the
     background: on hippocampus (3-D, 16 features, batches of 4) a training of 300 iterations still
-    predicts nothing after 150, where AdamW has reached a Dice of 0.75.
+    predicts nothing after 150, where AdamW has reached a patch Dice of 0.75.
 
     Args:
         iterations: expected in the whole training.

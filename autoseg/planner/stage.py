@@ -23,7 +23,7 @@ from autoseg.planner.loss import loss_terms
 from autoseg.planner.lowres import low_resolution_pays
 from autoseg.planner.machine import Machine
 from autoseg.planner.memory import fit_batch, fit_patch
-from autoseg.planner.mirroring import mirror_axes
+from autoseg.planner.mirroring import keeps_upright, mirror_axes
 from autoseg.planner.normalisation import normalisation
 from autoseg.planner.optimizer import optimizer
 from autoseg.planner.time import fit_time
@@ -87,19 +87,17 @@ def derive_parts(grounds: Grounds, dimensions: Literal[2, 3]) -> Parts:
         "network.features": _features(planned),
     }
     if minutes is None:
-        return {**common, **sizes, **_network_parts(planned, grounds), **_training_parts(None, None)}
+        return {**common, **sizes, **_fitted_parts(planned, None, grounds)}
 
     def seconds_per_iteration(rung: Candidate) -> float:
-        parts = {**common, **_revised(sizes, rung, None), **_network_parts(rung, grounds), "optimizer": optimizer(0)}
-        stage = build_stage(parts)
+        stage = build_stage({**common, **_revised(sizes, rung, None), **_fitted_parts(rung, None, grounds)})
         return grounds.machine.seconds_per_iteration(stage, grounds.fingerprint.dataset)
 
     pace = fit_time(planned, spacing_mm, grounds.outputs, minutes, seconds_per_iteration)
     return {
         **common,
         **_revised(sizes, pace.value.candidate, pace),
-        **_network_parts(pace.value.candidate, grounds),
-        **_training_parts(minutes, pace.value.seconds_per_iteration),
+        **_fitted_parts(pace.value.candidate, pace.value.seconds_per_iteration, grounds),
     }
 
 
@@ -135,35 +133,34 @@ def _dataset_parts(grounds: Grounds, dimensions: Literal[2, 3]) -> Parts:
         "preprocessing.axis_order": grounds.order,
         "preprocessing.spacing_mm": grounds.spacing._replace(value=grounds.spacing.value[-dimensions:]),
         "preprocessing.normalisation": normalisation(fingerprint.dataset.channels, fingerprint.intensities, kept),
-        "inference.mirror_axes": _mirror_axes(grounds, dimensions),
         "training.precision": Decided(
             precision, "machine", {"device": grounds.budget.device}, f"This machine trains fastest in {precision}."
         ),
     }
 
 
-def _network_parts(candidate: Candidate, grounds: Grounds) -> Parts:
-    """What follows from the patch: the network's shape and how patches are varied."""
-    topology = candidate.topology
+def _fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grounds: Grounds) -> Parts:
+    """What follows from the candidate and its pace: the network's shape, the training's length and manner.
+
+    Args:
+        candidate: patch, batch and width.
+        seconds_per_iteration: as measured; None trains as long as if there were no time limit.
+        grounds: what the stage is derived from.
+    """
+    topology, facts = candidate.topology, grounds.fingerprint
     dimensions = len(topology.patch_size)
-    axes = _mirror_axes(grounds, dimensions).value
+    length = training_length(grounds.budget.minutes if seconds_per_iteration else None, seconds_per_iteration)
+    iterations = length["training.epochs"].value * length["training.iterations_per_epoch"].value
+    orientations = [case.orientation for case in facts.cases]
+    upright = keeps_upright(iterations, orientations)
+    axes = mirror_axes(dimensions, facts.dataset.labels.targets, orientations, grounds.order.value, upright)
     return {
         **topology_parts(topology, grounds.spacing.value[-dimensions:]),
-        "augmentation": augmentation(topology.patch_size, axes),
+        **length,
+        "optimizer": optimizer(iterations),
+        "augmentation": augmentation(topology.patch_size, axes.value, upright),
+        "inference.mirror_axes": axes,
     }
-
-
-def _training_parts(minutes: float | None, seconds_per_iteration: float | None) -> Parts:
-    """How long the weights are fitted, and by what."""
-    length = training_length(minutes, seconds_per_iteration)
-    iterations = length["training.epochs"].value * length["training.iterations_per_epoch"].value
-    return {**length, "optimizer": optimizer(iterations)}
-
-
-def _mirror_axes(grounds: Grounds, dimensions: int) -> Decided[tuple[int, ...]]:
-    facts = grounds.fingerprint
-    orientations = [case.orientation for case in facts.cases]
-    return mirror_axes(dimensions, facts.dataset.labels.targets, orientations, grounds.order.value)
 
 
 def _features(candidate: Candidate) -> Decided[tuple[int, ...]]:

@@ -174,11 +174,11 @@ def _resume(run: _Run, job: Job) -> None:
     run.learner.optimizer.load_state_dict(checkpoint["optimizer"])
     run.learner.scaler.load_state_dict(checkpoint["scaler"])
     run.iteration, run.seconds, run.rows = checkpoint["iteration"], checkpoint["seconds"], checkpoint["rows"]
+    _write_log(run, job)  # it was not, if the kill came right after the checkpoint
     logger.info("%s: continuing after epoch %d (%.1f minutes)", job.title, len(run.rows) - 1, run.seconds / 60)
 
 
 def _save(run: _Run, job: Job) -> None:
-    """Checkpoint first: the log and the plot are views of what it holds."""
     checkpoint = Checkpoint(
         format=1,
         job=job.identity(),
@@ -190,5 +190,10 @@ def _save(run: _Run, job: Job) -> None:
         scaler=run.learner.scaler.state_dict(),
     )
     write_checkpoint(job.folder, checkpoint)
+    _write_log(run, job)
+
+
+def _write_log(run: _Run, job: Job) -> None:
+    """Numbers and pictures of every epoch: views of what the checkpoint holds, so they come after it."""
     write_text(job.folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in run.rows))
     draw_training_curves(job.folder / "progress.png", run.rows, job.title)

@@ -53,7 +53,7 @@ def test_images_are_given_as_files_folders_or_datasets(autoseg, finished, predic
         shutil.copytree(images[0].parent, tmp_path / "in")
         (tmp_path / "in" / images[1].name).unlink()
         inputs = [tmp_path / "in", images[1]]
-    ran = autoseg("predict", finished.model / "fold_0", *inputs, "-o", tmp_path / "out")
+    ran = autoseg("predict", finished.model / "fold_0", *inputs, "-o", tmp_path / "out", "--device", "cpu")
     assert ran.code == 0
     assert names(tmp_path / "out") == NEW
     for name in NEW[:2]:

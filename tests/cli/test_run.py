@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def test_in_a_shell_with_processes(autoseg, kidneys, tmp_path, monkeypatch, cont
     """As a user types it: patches and cases are read by other processes; a second run finds all of it done."""
     arguments = ["run", str(kidneys), "--stage", "3d_fullres", "--folds", "1", "--memory", "1", *SET]
     command = [sys.executable, "-m", "autoseg", *arguments]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, cwd=tmp_path, env=one_thread, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "3d_fullres, fold 1, validation cases" in ran.stdout
     models = tmp_path / "autoseg-work" / "kidneys" / "models"

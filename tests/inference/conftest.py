@@ -15,7 +15,7 @@ from autoseg.inference.model import WEIGHTS
 from autoseg.networks import build_network
 from autoseg.plan import Budget, Plan, Stage
 from autoseg.plan.inference import Inference
-from autoseg.plan.loss import CrossEntropy
+from autoseg.plan.loss import BinaryCrossEntropy, CrossEntropy
 from autoseg.plan.network import PlainUNet
 from autoseg.plan.preprocessing import NoNormalisation, Preprocessing
 from autoseg.plan.sampling import Sampling
@@ -48,6 +48,7 @@ def stage(
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
     precision: str = "float32",
     crop_to_nonzero: bool = False,
+    overlapping: bool = False,
     **inference: object,
 ) -> Stage:
     """A stage of as many dimensions as its patch has."""
@@ -69,7 +70,7 @@ def stage(
         ),
         sampling=Sampling(patch_size=tuple(patch), batch_size=2),
         augmentation=(),
-        loss=(CrossEntropy(),),
+        loss=(BinaryCrossEntropy() if overlapping else CrossEntropy(),),
         training=Training(precision=precision),
         inference=Inference(**inference),
     )
@@ -82,7 +83,7 @@ def plan(
     return Plan(
         dataset=Description(name="invented", channels=tuple(channels), labels=labels),
         budget=Budget(),
-        stages={"net": stage(patch, len(channels), **stages)},
+        stages={"net": stage(patch, len(channels), overlapping=bool(labels.regions), **stages)},
     )
 
 

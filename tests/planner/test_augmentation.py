@@ -55,3 +55,11 @@ def test_reason():
         "nnU-Net's variations of shape and intensity. The patch is 10 × 256 × 224 voxels: it has few slices, so it is "
         "turned and scaled only within slices, by any angle."
     )
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "degrees"), [((64, 64), 30.0), ((16, 64, 64), 30.0), ((40, 56, 40), 30.0), ((64, 32), 15.0)]
+)
+def test_upright_patients_are_turned_a_little(patch_size, degrees):
+    spatial = augmentation(patch_size, (), upright=True).value[0]
+    assert {(limits.low, limits.high) for limits in spatial.rotation_degrees} == {(-degrees, degrees)}

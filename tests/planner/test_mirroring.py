@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoseg.planner.mirroring import left_right_pairs, mirror_axes
+from autoseg.planner.mirroring import keeps_upright, left_right_pairs, mirror_axes
 
 KIDNEYS = ["kidney_left", "kidney_right"]
 
@@ -52,3 +52,23 @@ def test_reason():
         "'kidney_left' and 'kidney_right' differ only in their side, mirroring would confuse them: the left-right "
         "axis is not mirrored (orientation LPS, RAS)."
     )
+
+
+@pytest.mark.parametrize(
+    ("iterations", "orientations", "expected"),
+    [
+        (1_000, ["LPS", "LPS"], True),
+        (9_999, ["LPS", "RAS"], True),
+        (10_000, ["LPS", "LPS"], False),
+        (250_000, ["LPS", "LPS"], False),
+        (1_000, [None, None], False),  # pictures may show anything from any side
+    ],
+)
+def test_short_trainings_keep_patients_upright(iterations, orientations, expected):
+    assert keeps_upright(iterations, orientations) is expected
+
+
+def test_upright_mirrors_nothing():
+    decided = mirror_axes(3, ["liver"], ["LPS"], (0, 1, 2), upright=True)
+    assert decided.value == ()
+    assert "nothing is mirrored" in decided.reason
