@@ -15,7 +15,7 @@ from autoseg.training.augmentation import Batch
 from autoseg.training.step import make_learner, take_step
 
 STEPS = 6  # that count, after one that warms up
-ENOUGH_SECONDS = 5.0  # a step that takes long need not be repeated: nobody plans by its third digit
+ENOUGH_SECONDS = 2.0  # a step that takes long need not be repeated: nobody plans by its third digit
 
 
 def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.device) -> float:

@@ -6,6 +6,7 @@ what a step costs of the functions handed to it here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from autoseg.plan import Budget, Plan, Stage, with_settings, write_plan
 from autoseg.planner import Machine, derive_plan
 from autoseg.training import seconds_per_iteration
 from autoseg.workflow.workspace import Workspace
+
+
+logger = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
@@ -69,7 +73,16 @@ def machine_for(budget: Budget) -> Machine:
         return Machine("bfloat16" if budget.device == "cuda" else "float32", _cannot_measure)
 
     def seconds(stage: Stage, dataset: Description) -> float:
-        return seconds_per_iteration(stage, dataset, device)
+        found = seconds_per_iteration(stage, dataset, device)
+        network, sampling = stage.network, stage.sampling
+        logger.info(
+            "timed: %d-D, %d first features, batches of %d: %.2g s an iteration",
+            stage.dimensions,
+            network.features[0],
+            sampling.batch_size,
+            found,
+        )
+        return found
 
     return Machine(best_precision(device), seconds)
 

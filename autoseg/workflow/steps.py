@@ -109,10 +109,10 @@ def train(
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
     cases = workspace.read_fold(fold)
     prepared = workspace.prepared_folder(plan, stage)
-    chosen = find_device(device or plan.budget.device)
     if is_trained(folder):
         _must_match(read_model(folder), plan, cases, folder)
     else:
+        chosen = find_device(device or plan.budget.device)
         training, validation = (open_prepared(prepared, names) for names in cases)
         job = Job(plan, stage, fold, training, validation, folder, chosen, workers)
         trained = fit(job, progress)
@@ -128,7 +128,7 @@ def train(
         )
         write_model(folder, model, trained.weights)
     if cases.validation and not (folder / "validation" / "scores.json").is_file():
-        predictor = Predictor.load(folder, chosen.type)
+        predictor = Predictor.load(folder, device or plan.budget.device)
         validate_cases(predictor, open_prepared(prepared, cases.validation), folder / "validation", progress)
     return folder
 
