@@ -21,7 +21,6 @@ from autoseg.planner import Machine, derive_plan
 from autoseg.training import seconds_per_iteration
 from autoseg.workflow.workspace import Workspace
 
-
 logger = logging.getLogger(__name__)
 
 
