@@ -6,6 +6,7 @@ only when it is complete, so a kill at any instant leaves the old file or the ne
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
     """Yields a path to write to; moves what was written there onto `target` at the end.
 
     The temporary file lies beside the target, so the move is a rename within one file system.
-    If the block raises, the temporary file is removed and the target stays as it was.
+    If the block raises, the temporary file is removed and the target stays as it was. What an
+    earlier process left of this target when it was killed is removed.
 
     Args:
         target: the file to write. Its folder is made if need be.
@@ -36,7 +38,8 @@ def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        for left_over in target.parent.glob(f".{glob.escape(target.name)}.*.tmp{suffix}"):
+            left_over.unlink(missing_ok=True)
 
 
 def write_bytes(target: Path, content: bytes) -> None:

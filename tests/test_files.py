@@ -99,3 +99,10 @@ def test_content_hash(first: object, second: object, equal: bool) -> None:
 
 def test_content_hash_is_the_same_in_every_run() -> None:
     assert content_hash({"spacing_mm": [1.0, 0.5], "name": "é"}) == "f7adfeae2a37"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".a[1].json.12345.tmp").write_text("half")
+    (tmp_path / ".b.json.12345.tmp").write_text("half, of another file")
+    write_json(tmp_path / "a[1].json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.12345.tmp", "a[1].json"]
