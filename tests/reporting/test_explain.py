@@ -9,7 +9,7 @@ import pytest
 from autoseg.dataset.description import Description
 from autoseg.dataset.labels import Labels, Region
 from autoseg.plan import Budget, Decision, Plan, Stage
-from autoseg.plan.loss import CrossEntropy
+from autoseg.plan.loss import SoftDice
 from autoseg.plan.network import PlainUNet
 from autoseg.plan.preprocessing import Preprocessing, ZScore
 from autoseg.plan.sampling import Sampling
@@ -27,7 +27,7 @@ STAGE = Stage(
     ),
     sampling=Sampling(patch_size=(32, 32), batch_size=4),
     augmentation=(),
-    loss=(CrossEntropy(),),
+    loss=(SoftDice(),),
 )
 DECISIONS = {
     "stages.2d.sampling.batch_size": Decision(

@@ -97,6 +97,23 @@ def test_precision(make_stage, cpu, precision, dtype):
     assert losses[-1] < losses[0]
 
 
+def test_every_resolution_counts_also_after_a_validation(make_stage, cpu):
+    deep = {
+        "features": [4] * 4,
+        "kernels": [[3, 3]] * 4,
+        "strides": [[1, 1], [2, 2], [2, 2], [1, 1]],
+        "encoder_convolutions": [1] * 4,
+        "decoder_convolutions": [1] * 3,
+    }
+    learner = learner_of(make_stage, cpu, network=deep)
+    data = batch()
+    outputs = learner.network.train()(data.images)
+    assert [logits.shape[-1] for logits in outputs] == [16, 8]
+    expected = deep_loss(learner.loss, outputs, data.labels).item()
+    learner.network.eval()
+    assert take_step(learner, data, 0.01) == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_seed_of_the_plan_decides_the_weights(make_stage, cpu):
     def weights(seed):
         return learner_of(make_stage, cpu, training={"seed": seed}).network.state_dict()["heads.0.weight"]
