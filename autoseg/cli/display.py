@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -29,9 +28,16 @@ def set_verbosity(quiet: bool, verbose: bool) -> None:
     global _quiet
     _quiet = quiet
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
-    handler = RichHandler(console=err, show_path=verbose, show_time=verbose, show_level=verbose, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    shown = "%(asctime)s %(name)s: %(message)s" if verbose else "%(message)s"
+    logging.basicConfig(level=logging.WARNING, format=shown, handlers=[_Shown()], force=True)
     logging.getLogger("autoseg").setLevel(level)
+
+
+class _Shown(logging.Handler):
+    """Prints the log where the progress bars are, so that neither breaks the other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(escape(self.format(record)))
 
 
 def say(message: str) -> None:

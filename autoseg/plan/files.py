@@ -71,6 +71,8 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
             value = text
         for full_path in _expanded(path, plan):
             _set(data, full_path, value, plan)
+            for below in [known for known in decisions if known.startswith(f"{full_path}.")]:
+                del decisions[below]  # they speak of values that are no longer there
             decision = Decision(value=value, rule="hand-set", reason="Set by hand.")
             decisions[full_path] = decision.model_dump(mode="json")
     return check_plan(data, "after --set " + " --set ".join(settings)) if settings else plan

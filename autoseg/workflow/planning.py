@@ -16,7 +16,7 @@ from autoseg.dataset import Description
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint
 from autoseg.networks.devices import best_precision, find_device, memory_gb
-from autoseg.plan import Budget, Plan, Stage, with_settings, write_plan
+from autoseg.plan import Budget, Plan, Stage, check_plan, with_settings, write_plan
 from autoseg.planner import Machine, derive_plan
 from autoseg.training import seconds_per_iteration
 from autoseg.workflow.workspace import Workspace
@@ -140,7 +140,8 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
     stages = plan.stages
     if budget.minutes is not None:
         stages = {stage: _timed(plan.stages[stage], budget.minutes) for stage in stages}
-    return plan.model_copy(update={"name": name, "dataset": ours, "budget": budget, "stages": stages})
+    changed = plan.model_copy(update={"name": name, "dataset": ours, "budget": budget, "stages": stages})
+    return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
 
 
 def _timed(stage: Stage, minutes: float) -> Stage:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from autoseg.errors import PlanError
-from autoseg.plan import check_plan, plan_schema, read_plan, with_settings, write_plan
+from autoseg.plan import Decision, check_plan, plan_schema, read_plan, with_settings, write_plan
 
 
 def test_written_and_read_back(tmp_path, plan):
@@ -374,3 +374,10 @@ def look_up(data, path):
     for part in path.split("."):
         data = data[int(part) if isinstance(data, list) else part]
     return data
+
+
+def test_decisions_about_what_was_replaced_are_dropped(plan):
+    old = {"stages.2d.training.seed": Decision(value=0, rule="conventions", reason="Any number does.")}
+    decided = plan.model_copy(update={"decisions": old})
+    changed = with_settings(decided, ['stages.2d.training={"epochs": 2}'])
+    assert list(changed.decisions) == ["stages.2d.training"]
