@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,8 @@ def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(target)
     finally:
-        for left_over in target.parent.glob(f".{glob.escape(target.name)}.*.tmp{suffix}"):
-            left_over.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        _remove_left_overs(target, suffix)
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -81,3 +82,23 @@ def content_hash(data: Any) -> str:
     """
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def _remove_left_overs(target: Path, suffix: str) -> None:
+    """Removes temporary files of a target whose writers are gone."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp{suffix}"):
+        writer = path.name.removeprefix(f".{target.name}.").partition(".")[0]
+        if writer.isdecimal() and not _is_running(int(writer)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if sys.platform == "win32":  # where a signal of 0 ends the process instead of asking after it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -29,7 +29,7 @@ def available_cores() -> int:
 def map_items(
     function: Callable[[Item], Result],
     items: Sequence[Item],
-    jobs: int,
+    jobs: int | None,
     description: str,
     progress: Progress = silent,
     name: Callable[[Item], str] = str,
@@ -39,7 +39,7 @@ def map_items(
     Args:
         function: of one item; with more than one job it must be importable by name.
         items: what to apply it to.
-        jobs: processes at most; 1 stays in this process.
+        jobs: processes at most; 1 stays in this process, None takes one a core.
         description: what is being done, for the progress display and for errors.
         progress: told of every finished item.
         name: of an item, for the progress display.
@@ -48,7 +48,7 @@ def map_items(
         AutosegError: a process was killed, most likely for want of memory.
         Exception: the first one `function` raises; items not yet begun are dropped.
     """
-    jobs = min(jobs, len(items))
+    jobs = min(available_cores() if jobs is None else jobs, len(items))
     with progress(description, len(items)) as step:
         if jobs <= 1:
             return [_done(function(item), step, name(item)) for item in items]
@@ -80,7 +80,7 @@ def _pooled(
         except BrokenProcessPool:
             raise AutosegError(
                 f"{description}: a worker process was killed, most likely because memory ran out. "
-                f"Run again with fewer than {jobs} jobs (--jobs {max(1, jobs // 2)}); what is done is kept."
+                f"Run the same command again with fewer than {jobs} jobs (--jobs {max(1, jobs // 2)})."
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,10 @@ def test_content_hash_is_the_same_in_every_run() -> None:
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    (tmp_path / ".a[1].json.12345.tmp").write_text("half")
-    (tmp_path / ".b.json.12345.tmp").write_text("half, of another file")
+    gone = 2**22 + 1  # above the largest process number of Linux
+    (tmp_path / f".a[1].json.{gone}.tmp").write_text("half")
+    (tmp_path / f".b.json.{gone}.tmp").write_text("half, of another file")
+    (tmp_path / f".a[1].json.{os.getppid()}.tmp").write_text("half, of a process that is still writing")
     write_json(tmp_path / "a[1].json", {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.12345.tmp", "a[1].json"]
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f".a[1].json.{os.getppid()}.tmp", f".b.json.{gone}.tmp", "a[1].json"}

@@ -90,6 +90,12 @@ def test_two_jobs_are_two_processes() -> None:
 
 
 @forks
+def test_without_a_number_of_jobs_there_is_one_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.parallel.available_cores", lambda: 2)
+    assert len(set(map_items(process, range(6), None, "asking"))) == 2
+
+
+@forks
 @pytest.mark.parametrize("items", [2, 1000])  # few, and so many that it dies while they are handed out
 def test_killed_process_is_an_error(items: int) -> None:
     with pytest.raises(AutosegError, match=r"resampling: a worker process was killed.*fewer than 2 jobs \(--jobs 1\)"):

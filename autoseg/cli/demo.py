@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from autoseg.cli.display import progress, say, set_verbosity, show
-from autoseg.cli.options import Quiet, Verbose
+from autoseg.cli.display import complain, progress, say, set_verbosity, show
+from autoseg.cli.options import Quiet, Verbose, above_zero
 from autoseg.cli.results import show_model
 
 STAGE = "3d_fullres"
@@ -20,7 +20,7 @@ def demo(
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to put it all.")] = Path(
         "autoseg-demo"
     ),
-    minutes: Annotated[float, typer.Option(metavar="M", help="Training time.")] = 2.5,
+    minutes: Annotated[float, typer.Option(metavar="M", callback=above_zero, help="Training time.")] = 2.5,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -45,7 +45,9 @@ def demo(
     show_model(dataset, model)
 
     predictions = folder / "predictions"
-    predict_cases(Predictor.load(model, "cpu"), dataset.test_cases, predictions, progress=progress)
+    outcome = predict_cases(Predictor.load(model, "cpu"), dataset.test_cases, predictions, progress=progress)
+    for failure in outcome.failures:
+        complain(failure)
     scores = evaluate(predictions, path / "labelsTs", plan.dataset.labels)
     scores.write(folder / "scores.json")
     truth = [replace(case, label=path / "labelsTs" / f"{case.name}.nii.gz") for case in dataset.test_cases]

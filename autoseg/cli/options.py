@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from autoseg.workflow import Request, Workspace
 
 
-def _above_zero(number: float | None) -> float | None:
+def above_zero(number: float | None) -> float | None:
+    """Refuses a budget of nothing, or of everything."""
     if number is not None and not 0 < number < math.inf:
         raise typer.BadParameter(f"{number:g} is not a number above 0")
     return number
@@ -52,14 +53,14 @@ Device = Annotated[
 Memory = Annotated[
     float | None,
     typer.Option(
-        metavar="GB", callback=_above_zero, help="Memory for training. [default: the GPU's, or half the machine's]"
+        metavar="GB", callback=above_zero, help="Memory for training. [default: the GPU's, or half the machine's]"
     ),
 ]
 Minutes = Annotated[
     float | None,
     typer.Option(
         metavar="M",
-        callback=_above_zero,
+        callback=above_zero,
         help="Training time of one model. [default: 1000 epochs of 250 iterations]",
     ),
 ]
@@ -81,7 +82,10 @@ PlanName = Annotated[
 ]
 StageName = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_fullres.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
-Workers = Annotated[int, typer.Option(metavar="N", min=0, help="Processes that load patches while training.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="Processes that load patches. [default: 1, or up to 8 beside a GPU]"),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Shows results and errors only.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of what is going on.")]
 

@@ -31,7 +31,7 @@ def predict(
 ) -> None:
     """Segments images: NAME.nii.gz for NAME_0000.nii.gz, on the image's own grid.
 
-    What is in OUTPUT already is kept. Exit code 1 if some images failed; the others are done.
+    What was predicted from the same images before is kept. Exit code 1 if some images failed; the others are done.
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import find_cases
@@ -39,9 +39,9 @@ def predict(
 
     predictor = Predictor.load(model, device or "auto", mirror=not no_tta)
     cases = find_cases(inputs, len(predictor.model.plan.dataset.channels))
-    failures = predict_cases(predictor, cases, output, probabilities, progress=progress)
+    predicted, kept, failures = predict_cases(predictor, cases, output, probabilities, progress=progress)
     for failure in failures:
         complain(failure)
-    say(f"{len(cases) - len(failures)} of {len(cases)} cases predicted: {output}")
+    say(f"{predicted} predicted, {kept} kept, {len(failures)} failed: {output}")
     if failures:
         raise typer.Exit(1)

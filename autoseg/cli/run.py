@@ -32,7 +32,10 @@ def run(
     dataset: DatasetPath,
     workspace: WorkspacePath = None,
     stage: StageName = None,
-    folds: Annotated[str, typer.Option(metavar="0,1,…", help="Folds to train, or all.")] = "0,1,2,3,4",
+    folds: Annotated[
+        str | None,
+        typer.Option(metavar="0,1,…", help="Folds to train; 'all' is one model of all cases. [default: each fold]"),
+    ] = None,
     device: Device = None,
     memory: Memory = None,
     minutes: Minutes = None,
@@ -40,7 +43,7 @@ def run(
     settings: Settings = None,
     name: NewPlanName = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plans, lists what would be trained, and stops.")] = False,
-    workers: Workers = 1,
+    workers: Workers = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,7 +56,7 @@ def run(
     from autoseg.dataset import Dataset
     from autoseg.workflow import list_jobs, plan_dataset, run_job
 
-    chosen_folds = [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
+    chosen_folds = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
     request = make_request(device, memory, minutes, settings, like)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)

@@ -32,7 +32,7 @@ def train(
     plan: PlanName = "default",
     settings: Settings = None,
     device: Device = None,
-    workers: Workers = 1,
+    workers: Workers = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,

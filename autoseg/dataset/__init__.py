@@ -4,6 +4,7 @@ Comes in: the path of a folder, or of image files. Goes out: `Dataset` with its 
 `Labels`, images and label maps as arrays with their `Grid`, folds, and findings of the check.
 """
 
+from autoseg.dataset.changes import files_hash
 from autoseg.dataset.check import Finding, can_train, check_dataset
 from autoseg.dataset.dataset import Case, Dataset
 from autoseg.dataset.description import Description
@@ -20,8 +21,9 @@ from autoseg.dataset.images import (
     write_image,
     write_label_map,
 )
-from autoseg.dataset.labels import IGNORE_CLASS, Labels, Region, region_members
+from autoseg.dataset.labels import IGNORE_CLASS, Labels, Region
 from autoseg.dataset.layouts import find_cases, open_dataset
+from autoseg.dataset.reading import read_case
 from autoseg.dataset.synthetic import generate_kidneys
 
 __all__ = [
@@ -38,15 +40,16 @@ __all__ = [
     "Region",
     "can_train",
     "check_dataset",
+    "files_hash",
     "find_cases",
     "generate_kidneys",
     "make_folds",
     "open_dataset",
+    "read_case",
     "read_grid",
     "read_header",
     "read_image",
     "read_label_map",
-    "region_members",
     "split_ending",
     "write_image",
     "write_label_map",

@@ -20,7 +20,7 @@ from autoseg.dataset.images import read_image, read_label_map
 from autoseg.dataset.labels import Labels
 from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.errors import AutosegError
-from autoseg.parallel import available_cores, map_items
+from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
 
 
@@ -62,7 +62,7 @@ def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress 
     examined = map_items(
         partial(_examine, dataset.path, dataset.description),
         dataset.cases,
-        jobs or available_cores(),
+        jobs,
         "checking",
         progress,
         name=lambda case: case.name,

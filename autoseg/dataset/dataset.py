@@ -19,7 +19,7 @@ class Case:
     """One patient, scan or picture: the files that hold its channels, and its label map.
 
     Attributes:
-        name: unique in the dataset; predictions are named after it.
+        name: unique in the dataset; predictions and prepared arrays are files named after it.
         images: one file a channel, or one file that holds several channels.
         label: the label map, or None where there is none (test cases).
     """
@@ -52,8 +52,14 @@ class Dataset:
     declared_cases: int | None = None
 
     def __post_init__(self) -> None:
-        """Names are unique: predictions, prepared arrays and splits are found by them."""
+        """Names are unique, and good for files: predictions, prepared arrays and splits are found by them."""
         for cases in (self.cases, self.test_cases):
+            unfit = next((case.name for case in cases if not _names_a_file(case.name)), None)
+            if unfit is not None:
+                raise DatasetError(
+                    f"{self.path}: a case is called '{unfit}', and files are named after cases. "
+                    "Give it a name without / and \\ that does not begin with a dot."
+                )
             name, times = max(Counter(case.name for case in cases).items(), key=lambda item: item[1], default=("", 0))
             if times > 1:
                 raise DatasetError(f"{self.path}: {times} cases are called '{name}'. Give each a name of its own.")
@@ -69,3 +75,8 @@ class Dataset:
         from autoseg.dataset.layouts import open_dataset  # layouts make datasets, so they import this file
 
         return open_dataset(Path(path))
+
+
+def _names_a_file(name: str) -> bool:
+    """Whether NAME.json stays in its folder and is seen there."""
+    return bool(name) and not name.startswith(".") and not {"/", "\\"} & set(name)

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from autoseg.dataset.mismatch import Part, describe_mismatch
-from autoseg.dataset.nifti import read_nifti
+from autoseg.dataset.nifti import NIFTI_ENDINGS, is_whole, read_nifti
 from autoseg.errors import DatasetError
 from autoseg.files import atomic_path
 from autoseg.geometry import Grid
@@ -139,7 +139,8 @@ def write_label_map(path: str | Path, label_map: NDArray[np.integer], grid: Grid
         grid: of the image it belongs to. A 2-D grid gives a 2-D file.
 
     Raises:
-        DatasetError: the ending is unknown, or its format cannot hold such an array.
+        DatasetError: the ending is unknown, its format cannot hold such an array, or the file
+            cannot be written whole.
     """
     write_image(path, label_map, grid)
 
@@ -158,8 +159,12 @@ def write_image(path: str | Path, volume: NDArray[Any], grid: Grid) -> None:
     image.SetSpacing(grid.spacing_mm[::-1][: grid.dimensions])
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
-    with atomic_path(path, ending) as temporary, _itk(path, "cannot be written in this format"):
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+    remedy = f"Is the disk full, the folder writable? Can the format hold {volume.dtype}?"
+    with atomic_path(path, ending) as temporary:
+        with _itk(path, "cannot be written", remedy):
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        if ending.lower() in NIFTI_ENDINGS and not is_whole(temporary):
+            raise DatasetError(f"{path}: cannot be written (less arrived on the disk than was sent). {remedy}")
 
 
 def split_ending(filename: str) -> tuple[str, str]:
@@ -177,7 +182,7 @@ def split_ending(filename: str) -> tuple[str, str]:
 def _read(path: Path) -> tuple[NDArray[Any], Grid]:
     """The voxels of one file, (channels, z, y, x) in the file's type, perhaps read-only, and their grid."""
     grid, channels = read_header(path)
-    array = read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else None
+    array = read_nifti(path) if path.name.lower().endswith(NIFTI_ENDINGS) else None
     if array is None:
         with _itk(path, "cannot be read as an image"):
             image = sitk.ReadImage(str(path))
@@ -220,21 +225,21 @@ def _existing(path: Path) -> Path:
 
 
 @contextmanager
-def _itk(path: Path, problem: str) -> Iterator[None]:
+def _itk(path: Path, problem: str, remedy: str = "") -> Iterator[None]:
     """Keeps ITK's warnings off the console and turns its exceptions into a `DatasetError`."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
     except RuntimeError as said:
-        raise DatasetError(f"{path}: {problem} ({_short(str(said))}). {_remedy(str(said))}") from None
+        raise DatasetError(f"{path}: {problem} ({_short(str(said))}). {remedy or _remedy(str(said))}") from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def _short(said: str) -> str:
     """What ITK said, without where in its source it said so."""
-    reason = " ".join(said.split("ERROR:")[-1].split())
+    reason = " ".join(re.split(r"ERROR:|\.[ch]xx:\d+:", said)[-1].split())
     return re.sub(r'^\w+\(0x[0-9a-f]+\): | for ".*"$', "", reason)[:160].rstrip(". ")
 
 

@@ -6,7 +6,7 @@ classes a network is trained on and says what is scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Region(Frozen):
 
     Attributes:
         values: file values that belong to the region.
-        paint: the value a predicted region is written with; later regions paint over earlier ones.
+        paint: the value a predicted region is written with, one of `values`; later regions paint over earlier ones.
     """
 
     values: tuple[int, ...]
@@ -63,6 +63,12 @@ class Labels(Frozen):
             unknown = sorted(set(region.values) - set(numbers))
             if unknown or 0 in region.values or not region.values:
                 raise ValueError(f"region '{name}' must consist of foreground labels, not {list(region.values)}")
+            if region.paint not in region.values:
+                members = [f"{label} {value}" for label, value in self.values.items() if value in region.values]
+                raise ValueError(
+                    f"region '{name}' consists of {', '.join(members)} and must be painted with one of these values, "
+                    f"not with {region.paint} (regions_class_order)"
+                )
         return self
 
     @property
@@ -132,21 +138,10 @@ class Labels(Frozen):
 
     def dtype(self) -> type[np.unsignedinteger] | type[np.signedinteger]:
         """The smallest integer type that holds every value a prediction can contain."""
-        painted = [region.paint for region in self.regions.values()]
-        largest, smallest = max((*self.classes, *painted)), min((*self.classes, *painted))
+        largest, smallest = max(self.classes), min(self.classes)
         if smallest < 0:
             return np.int16 if smallest >= -(2**15) and largest < 2**15 else np.int32
         return np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
-
-
-def region_members(targets: Mapping[str, tuple[int, ...]], class_map: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """One boolean map a target, stacked on a new first axis.
-
-    Args:
-        targets: name → class indices, as `Labels.target_classes` gives them.
-        class_map: class indices, any shape.
-    """
-    return np.stack([np.isin(class_map, classes) for classes in targets.values()])
 
 
 def _listed(values: list[int]) -> str:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from autoseg.errors import DatasetError
 
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+
 Order = Literal["<", ">"]
 
 # the fields of the header that say where the voxels are and what they mean
@@ -61,6 +63,14 @@ def read_nifti(path: Path) -> NDArray[Any] | None:
     if slope == 0 or not math.isfinite(slope) or (slope, intercept) == (1, 0):
         return voxels
     return voxels * np.float64(slope) + intercept
+
+
+def is_whole(path: Path) -> bool:
+    """Whether all voxels of a file of known type are there: ITK says nothing when the disk fills up while it writes."""
+    try:
+        return read_nifti(path) is not None
+    except DatasetError:
+        return False
 
 
 _AGAIN = "It was probably not copied to its end: copy it again from its source."

@@ -42,8 +42,8 @@ def dice_per_target(
     """Dice of every target of `labels` in one case, None where both maps lack the target.
 
     A predicted voxel belongs to a region when its value is one of the region's values, just as a
-    true one does. So the value a region is painted with must be one of its own, as it is where
-    nested regions are painted from the outermost to the innermost; nnU-Net scores in this way.
+    true one does; nnU-Net scores in this way. It works because `Labels` has every region painted
+    with one of its own values.
     Voxels that are `labels.ignore` in the reference are left out; in the prediction that value
     stands for background.
 

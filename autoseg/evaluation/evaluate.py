@@ -16,7 +16,7 @@ from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.errors import DatasetError
 from autoseg.evaluation.dice import dice_per_target
 from autoseg.evaluation.scores import Scores
-from autoseg.parallel import available_cores, map_items
+from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
 
 
@@ -62,9 +62,7 @@ def evaluate(
             "A prediction is named as its reference is; rename it, or take it out of the folder."
         )
     pairs = [Pair(name, found[name], expected[name]) for name in sorted(found)]
-    scores = map_items(
-        partial(_score, labels=labels), pairs, jobs or available_cores(), "scoring", progress, lambda pair: pair.name
-    )
+    scores = map_items(partial(_score, labels=labels), pairs, jobs, "scoring", progress, lambda pair: pair.name)
     return Scores(
         dice={pair.name: score for pair, score in zip(pairs, scores, strict=True)},
         unpredicted=tuple(sorted(set(expected) - set(found))),

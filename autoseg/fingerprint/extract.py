@@ -14,15 +14,15 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.dataset.changes import files_hash
 from autoseg.dataset.dataset import Case, Dataset
 from autoseg.dataset.description import Description
-from autoseg.dataset.images import Image, read_image, read_label_map
-from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.dataset.reading import read_case
 from autoseg.errors import DatasetError
 from autoseg.fingerprint.crop import nonzero_box
 from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities, LabelFacts, Spread
 from autoseg.fingerprint.orientation import orientation
-from autoseg.parallel import available_cores, map_items
+from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
 
 SEED = 1234
@@ -65,10 +65,11 @@ def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Pro
     advice = f"`autoseg check {dataset.path}` lists all that is wrong with the dataset."
     if not dataset.cases:
         raise DatasetError(f"{dataset.path} holds no training cases. {advice}")
+    files = files_hash(dataset.cases)  # before reading: a change in between makes the fingerprint outdated, not wrong
     measured = map_items(
         partial(_measure, dataset.description, SAMPLES // len(dataset.cases), advice),
         list(enumerate(dataset.cases)),
-        available_cores() if jobs is None else jobs,
+        jobs,
         "measuring",
         progress,
         name=lambda item: item[1].name,
@@ -85,6 +86,7 @@ def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Pro
             name: _label_facts(values, [case.parts[name] for case in measured])
             for name, values in dataset.description.labels.targets.items()
         },
+        files=files,
     )
 
 
@@ -92,10 +94,11 @@ def _measure(description: Description, quota: int, advice: str, item: tuple[int,
     """Reads one case; runs in a worker process."""
     place, case = item
     try:
-        image, classes = _read(case, description)
+        image, label_map = read_case(case, description)
+        classes = description.labels.to_classes(label_map)
     except DatasetError as problem:
         raise DatasetError(f"case '{case.name}': {problem}\n{advice}") from None
-    samples = _sample(image.array, classes != 0, quota, np.random.default_rng([SEED, place]))
+    samples = _sample(image.array, classes > 0, quota, np.random.default_rng([SEED, place]))
     box = nonzero_box(image.array)
     after_crop = tuple(part.stop - part.start for part in box)
     facts = CaseFacts(
@@ -109,22 +112,6 @@ def _measure(description: Description, quota: int, advice: str, item: tuple[int,
     voxel_mm3 = math.prod(image.grid.spacing_mm)
     targets = description.labels.target_classes
     return _Measured(facts, samples, {name: _part(np.isin(classes, of), voxel_mm3) for name, of in targets.items()})
-
-
-def _read(case: Case, description: Description) -> tuple[Image, NDArray[np.int16]]:
-    if case.label is None:
-        raise DatasetError("no label map. Add it, or take the case out of the training cases.")
-    image = read_image(*case.images)
-    if len(image.array) != len(description.channels):
-        raise DatasetError(
-            f"the image has {len(image.array)} channels, the dataset declares {len(description.channels)} "
-            f"({', '.join(description.channels)}). Correct the files or the declaration."
-        )
-    label_map, grid = read_label_map(case.label)
-    parts = [Part("image", case.images[0], image.grid), Part("label", case.label, grid)]
-    if mismatch := describe_mismatch("label and image", parts):
-        raise DatasetError(f"{mismatch}\nResample the label onto the image (nearest neighbour), or leave the case out.")
-    return image, description.labels.to_classes(label_map)
 
 
 def _sample(

@@ -41,7 +41,11 @@ class CaseFacts(Frozen):
 
 
 class Intensities(Frozen):
-    """Intensities of one channel over the foreground (every voxel that is not background)."""
+    """Intensities of one channel over the foreground, all voxels that bear a label.
+
+    Voxels nobody annotated (the ignore label) are left out, for most of them are background;
+    nnU-Net counts them as foreground, so with an ignore label its figures are others.
+    """
 
     mean: float
     median: float
@@ -89,6 +93,7 @@ class Fingerprint(Frozen):
         intensities: one entry a channel.
         median_relative_size: median of the cases' relative sizes after the crop.
         labels: name of a target → facts.
+        files: hash of names, sizes and times of change of the files it was measured from.
     """
 
     format: Literal[1] = FORMAT
@@ -97,6 +102,7 @@ class Fingerprint(Frozen):
     intensities: tuple[Intensities, ...]
     median_relative_size: float
     labels: dict[str, LabelFacts]
+    files: str = ""
 
 
 def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:

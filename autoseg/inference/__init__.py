@@ -3,12 +3,14 @@
 A window slides over the prepared image; overlapping windows, mirrored views and folds are averaged.
 """
 
-from autoseg.inference.folder import predict_cases, read_labels
+from autoseg.inference.folder import Outcome, predict_cases
 from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
 from autoseg.inference.predictor import Prediction, Predictor
+from autoseg.inference.record import read_labels
 
 __all__ = [
     "Model",
+    "Outcome",
     "Prediction",
     "Predictor",
     "describe_machine",

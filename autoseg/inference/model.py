@@ -9,7 +9,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ class Model(Frozen):
         validation_cases: names of the cases it was not.
         trained: what the training took: epochs, iterations, minutes.
         machine: versions and hardware.
+        job: hash of the stage, the cases and their files, to tell whether a model is the one asked for.
     """
 
     format: Literal[1] = 1
@@ -48,6 +50,7 @@ class Model(Frozen):
     validation_cases: tuple[str, ...]
     trained: dict[str, float]
     machine: dict[str, str] = Field(default_factory=dict)
+    job: str = ""
 
     @model_validator(mode="after")
     def _stage_is_planned(self) -> Model:
@@ -107,7 +110,7 @@ def is_trained(folder: Path) -> bool:
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Versions, processor and date, recorded with every model."""
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    packages = ("autoseg", "torch", "numpy", "scipy", "SimpleITK", "blosc2")
+    packages = ("torch", "numpy", "scipy", "SimpleITK", "blosc2")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device.type,
@@ -115,8 +118,16 @@ def describe_machine(device: torch.device) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        "autoseg": import_module("autoseg").__version__,  # by name: its __init__ lists the layers above this one
+        **{package: _version(package) for package in packages},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # installed without its metadata, as conda or a system may do
+        return "unknown"
 
 
 def _processor() -> str:

@@ -6,6 +6,7 @@ probabilities, each on the image's own grid.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
 from autoseg.preprocessing import Placement, prepare_image, restore_labels, restore_probabilities
 from autoseg.progress import Step
+
+logger = logging.getLogger(__name__)
 
 
 class Prediction(NamedTuple):
@@ -70,14 +73,11 @@ class Predictor:
             mirror: test-time augmentation; without it prediction is several times faster.
 
         Raises:
-            ModelError: no model there, or it cannot be read.
+            ModelError: no model there, it cannot be read, or the folds do not belong together.
         """
         folders = model_folders(Path(folder))
         models = [read_model(fold) for fold in folders]
-        if any(model.plan.stages != models[0].plan.stages for model in models):
-            raise ModelError(
-                f"{folder}: the folds were trained by different plans. Train them again, or name one fold."
-            )
+        _test_ensemble(Path(folder), models)
         chosen = find_device(device)
         networks = tuple(_load_network(model, fold, chosen) for model, fold in zip(models, folders, strict=True))
         return Predictor(models[0], networks, chosen, mirror)
@@ -125,13 +125,19 @@ class Predictor:
             placement: where it lies in the image.
             probabilities: return them too.
             step: told of every finished share of the image.
+
+        Raises:
+            ModelError: the GPU's memory does not hold the image, or the logits are not finite.
         """
         labels = self.model.plan.dataset.labels
-        logits = predict_logits(self.networks, array, self.stage, labels.outputs, self.device, self.mirror, step)
-        if not bool(torch.isfinite(logits).all()):
-            raise ModelError("the network returned NaN or infinity. Look for NaN or extreme values in the image.")
-        label_map = restore_labels(logits, placement, labels)
-        shares = restore_probabilities(logits, placement, labels) if probabilities else None
+        try:
+            logits = predict_logits(self.networks, array, self.stage, labels.outputs, self.device, self.mirror, step)
+            if not bool(torch.isfinite(logits).all()):
+                raise ModelError("the network returned NaN or infinity. Look for NaN or extreme values in the image.")
+            label_map = restore_labels(logits, placement, labels)
+            shares = restore_probabilities(logits, placement, labels) if probabilities else None
+        except torch.OutOfMemoryError:
+            raise _too_large(placement, labels.outputs) from None
         return Prediction(label_map, placement.grid, shares)
 
 
@@ -148,6 +154,32 @@ def model_folders(folder: Path) -> list[Path]:
         read_model(folder)  # raises, saying what is wrong with the folder
     return sorted(
         folds, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    )
+
+
+def _test_ensemble(folder: Path, models: Sequence[Model]) -> None:
+    """Folds are averaged only if they see the same and answer in the same order."""
+    stages = sorted({model.stage for model in models})
+    if len(stages) > 1:
+        raise ModelError(f"{folder}: the folds belong to different stages ({', '.join(stages)}). Name one fold.")
+    if len({_what_is_averaged(model) for model in models}) > 1:
+        raise ModelError(f"{folder}: the folds were trained by different plans. Train them again, or name one fold.")
+    if len(models) > 1:
+        logger.info("%s: averaging folds %s", folder, ", ".join(str(model.fold) for model in models))
+
+
+def _what_is_averaged(model: Model) -> tuple[str, ...]:
+    """As JSON, which keeps the order of channels and labels."""
+    dataset = model.plan.dataset
+    return (*dataset.channels, dataset.labels.model_dump_json(), model.plan.stages[model.stage].model_dump_json())
+
+
+def _too_large(placement: Placement, outputs: int) -> ModelError:
+    prepared, native = (" × ".join(str(size) for size in shape) for shape in (placement.shape, placement.native_shape))
+    return ModelError(
+        f"the GPU's memory ran out: an image of {native} voxels, {prepared} at the model's spacing, with {outputs} "
+        "outputs a voxel. Predict it on the processor (--device cpu), cut the image to the part that matters, or end "
+        "what else uses the GPU; fewer folds or mirrored views take as much."
     )
 
 

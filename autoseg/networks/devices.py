@@ -6,6 +6,7 @@ and the autocast context that applies it.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -18,33 +19,32 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" takes a GPU where there is one.
+    """The device of that name, "cuda:1" for the second GPU; "auto" takes a GPU where there is one.
 
     Raises:
         AutosegError: no such device on this machine.
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    counts = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
     if name == "auto":
-        return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
-    kind = name.partition(":")[0]
-    if not present.get(kind, False):
-        here = ", ".join(device for device, there in present.items() if there)
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if counts[kind]))
+    names = {kind: [kind, *(f"{kind}:{number}" for number in range(count))] for kind, count in counts.items() if count}
+    if not any(name in known for known in names.values()):
+        here = ", ".join(kind if counts[kind] == 1 else f"{kind}:0 to {known[-1]}" for kind, known in names.items())
         raise AutosegError(f"device '{name}' is not to be had on this machine. There is: {here} (or auto).")
     return torch.device(name)
 
 
 def best_precision(device: torch.device) -> Precision:
     """The fastest precision that trains well: bfloat16 where the hardware computes in it, else float16 on CUDA."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if device.type == "cpu" and _cpu_computes_bfloat16():
+    if _computes_bfloat16(device):
         return "bfloat16"
-    return "float32"
+    return "float16" if device.type == "cuda" else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Computes in `precision` inside; in float32 where the device lacks it."""
-    runs = precision != "float32" and device.type != "mps" and (precision != "float16" or device.type == "cuda")
+    """Computes in `precision` inside; in float32 where the device lacks it, or would only emulate it."""
+    runs = _computes_bfloat16(device) if precision == "bfloat16" else precision == "float16" and device.type == "cuda"
     return torch.autocast(device.type, dtype=getattr(torch, precision) if runs else torch.bfloat16, enabled=runs)
 
 
@@ -56,12 +56,16 @@ def memory_gb(device: torch.device) -> float:
 
 
 def _machine_memory_gb() -> float:
-    import os
-
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return 16.0
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and _cpu_computes_bfloat16()
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -71,11 +71,18 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
             value = text
         for full_path in _expanded(path, plan):
             _set(data, full_path, value, plan)
-            for below in [known for known in decisions if known.startswith(f"{full_path}.")]:
-                del decisions[below]  # they speak of values that are no longer there
-            decision = Decision(value=value, rule="hand-set", reason="Set by hand.")
-            decisions[full_path] = decision.model_dump(mode="json")
+            _record(decisions, full_path, value)
+        if not path.startswith("stages."):
+            raise PlanError(f"--set {path}: only values of stages are set by hand; a path begins with 'stages.'")
     return check_plan(data, "after --set " + " --set ".join(settings)) if settings else plan
+
+
+def _record(decisions: dict[str, Any], path: str, value: Any) -> None:
+    """Notes a hand-set value; decisions about parts of it, or about a whole it is part of, no longer hold."""
+    for known in list(decisions):
+        if known.startswith(f"{path}.") or path.startswith(f"{known}."):
+            del decisions[known]
+    decisions[path] = Decision(value=value, rule="hand-set", reason="Set by hand.").model_dump(mode="json")
 
 
 def plan_schema() -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from autoseg.dataset.description import Description
 from autoseg.frozen import Frozen
-from autoseg.plan.augmentation import Mirror, Transform
+from autoseg.plan.augmentation import Mirror, Spatial, Transform
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import CrossEntropy, LossTerm
 from autoseg.plan.network import Network
@@ -17,6 +17,7 @@ from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, Optimizer, Poly, Training
 
 Device = Literal["cpu", "cuda", "mps"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes the name of a file or folder
 
 
 class Budget(Frozen):
@@ -70,6 +71,18 @@ class Stage(Frozen):
                 f"sampling.patch_size {list(patch)} is not divisible by the network's strides, "
                 f"{list(divisor)} in all; the nearest that is: {list(nearest)}"
             )
+        if patch == divisor:
+            raise ValueError(
+                f"sampling.patch_size {list(patch)}: the strides, {list(divisor)} in all, leave one voxel of it, "
+                f"which cannot be normalised; the smallest that works: {[2 * by for by in divisor]}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spatial_comes_first(self) -> Stage:
+        places = [place for place, transform in enumerate(self.augmentation) if isinstance(transform, Spatial)]
+        if places not in ([], [0]):
+            raise ValueError(f"augmentation: 'spatial' stands at {places}; there is one at most, and it comes first")
         return self
 
     @model_validator(mode="after")
@@ -81,9 +94,10 @@ class Stage(Frozen):
             if isinstance(transform, Mirror)
         }
         for name, axes in mirrored.items():
-            if not set(axes) <= set(range(self.dimensions)):
+            if not set(axes) <= set(range(self.dimensions)) or len(set(axes)) < len(axes):
                 raise ValueError(
-                    f"{name} {list(axes)}: a stage of {self.dimensions} dimensions has axes 0 to {self.dimensions - 1}"
+                    f"{name} {list(axes)}: a stage of {self.dimensions} dimensions has axes 0 to "
+                    f"{self.dimensions - 1}, and each is named once at most"
                 )
         return self
 
@@ -117,10 +131,10 @@ class Plan(Frozen):
     """
 
     format: Literal[1] = 1
-    name: str = Field(default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name = "default"
     dataset: Description
     budget: Budget
-    stages: dict[str, Stage] = Field(min_length=1)
+    stages: dict[Name, Stage] = Field(min_length=1)
     decisions: dict[str, Decision] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autoseg.geometry import Spacing
 from autoseg.planner.decided import Decided, by
 from autoseg.planner.spacing import AXES
@@ -9,28 +11,32 @@ from autoseg.planner.spacing import AXES
 AxisOrder = tuple[int, int, int]
 
 
-def axis_order(spacing_mm: Spacing, flat: bool = False) -> Decided[AxisOrder]:
-    """Coarsest axis first, so that the other two span the sharpest slices.
+def axis_order(spacing_mm: Spacing, median_shape: Sequence[float], flat: bool = False) -> Decided[AxisOrder]:
+    """Coarsest axis first, so that the other two span the sharpest slices. An axis of one voxel comes before it.
 
     Args:
         spacing_mm: voxel size cases are resampled to, (z, y, x).
+        median_shape: voxels of the median case at that size, (z, y, x).
         flat: the images are 2-D; their own slice is the only one.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
 
-    >>> axis_order((0.8, 3.0, 0.8)).value
+    >>> axis_order((0.8, 3.0, 0.8), (200, 40, 200)).value
     (1, 0, 2)
     """
-    facts = {"spacing_mm": spacing_mm}
+    facts = {"spacing_mm": spacing_mm, "median_shape": tuple(median_shape)}
     if flat:
         return Decided((0, 1, 2), "axis_order", facts, "The images are 2-D; their axes stay as they are.")
-    coarsest = spacing_mm.index(max(spacing_mm))
-    first, second, third = coarsest, *(axis for axis in range(3) if axis != coarsest)
-    if spacing_mm.count(spacing_mm[coarsest]) == 3:
+    single = [axis for axis in range(3) if median_shape[axis] <= 1]
+    first = max(single or range(3), key=lambda axis: spacing_mm[axis])
+    second, third = (axis for axis in range(3) if axis != first)
+    if single:
+        reason = f"The median image has one voxel along {AXES[first]}, so that axis comes first: across it lie slices."
+    elif len(set(spacing_mm)) == 1:
         reason = f"All axes are sampled alike ({spacing_mm[0]:.2f} mm), so they stay as they are."
     else:
         reason = (
-            f"With voxels of {by(spacing_mm, 2)} mm the axis {AXES[coarsest]} is the coarsest. It comes first, "
+            f"With voxels of {by(spacing_mm, 2)} mm the axis {AXES[first]} is the coarsest. It comes first, "
             "so that slices lie in the two sharper axes."
         )
     return Decided((first, second, third), "axis_order", facts, reason)

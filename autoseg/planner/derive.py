@@ -51,8 +51,8 @@ def _grounds(fingerprint: Fingerprint, budget: Budget, machine: Machine) -> Grou
     spacings_mm = [case.spacing_mm for case in fingerprint.cases]
     shapes = [case.shape_after_crop for case in fingerprint.cases]
     spacing = target_spacing(spacings_mm, shapes, flat)
-    order = axis_order(spacing.value, flat)
     shape = median_resampled_shape(spacings_mm, shapes, spacing.value)
+    order = axis_order(spacing.value, shape, flat)
     return Grounds(
         fingerprint,
         budget,
@@ -65,7 +65,7 @@ def _grounds(fingerprint: Fingerprint, budget: Budget, machine: Machine) -> Grou
 
 def _stages(grounds: Grounds) -> dict[str, Literal[2, 3]]:
     """Name → dimensions. Images of one slice have no volume to learn from."""
-    if grounds.fingerprint.dataset.dimensions == 2 or grounds.median_shape[0] == 1:
+    if grounds.fingerprint.dataset.dimensions == 2 or grounds.median_shape[0] <= 1:
         return {"2d": 2}
     return {"2d": 2, "3d_fullres": 3}
 

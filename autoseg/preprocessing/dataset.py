@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset.dataset import Case, Dataset
-from autoseg.dataset.images import Image, read_image, read_label_map
-from autoseg.dataset.labels import Labels
-from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.dataset.description import Description
+from autoseg.dataset.reading import read_case
 from autoseg.errors import DatasetError, WorkspaceError
-from autoseg.geometry import Grid, Shape
-from autoseg.parallel import available_cores, map_items
+from autoseg.geometry import Shape
+from autoseg.parallel import map_items
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
@@ -54,17 +53,16 @@ def prepare_dataset(
         prepare_case,
         dataset=dataset.path,
         preprocessing=preprocessing,
-        labels=dataset.description.labels,
+        description=dataset.description,
         patch_size=patch_size,
         folder=folder,
     )
-    jobs = available_cores() if jobs is None else jobs
     map_items(prepare, undone, jobs, "preparing cases", progress, name=lambda case: case.name)
     return [PreparedCase(case.name, folder) for case in dataset.cases]
 
 
 def prepare_case(
-    case: Case, dataset: Path, preprocessing: Preprocessing, labels: Labels, patch_size: Shape, folder: Path
+    case: Case, dataset: Path, description: Description, preprocessing: Preprocessing, patch_size: Shape, folder: Path
 ) -> None:
     """Prepares one case and writes it.
 
@@ -72,34 +70,23 @@ def prepare_case(
         DatasetError: with the name of the case.
     """
     try:
-        _prepare(case, preprocessing, labels, patch_size, folder)
+        _prepare(case, description, preprocessing, patch_size, folder)
     except DatasetError as problem:
         raise DatasetError(
             f"case '{case.name}': {problem}\n`autoseg check {dataset}` lists every such problem of the dataset."
         ) from None
 
 
-def _prepare(case: Case, preprocessing: Preprocessing, labels: Labels, patch_size: Shape, folder: Path) -> None:
-    if case.label is None:
-        raise DatasetError("it has no label map. Add it, or take the case out of the training cases.")
+def _prepare(
+    case: Case, description: Description, preprocessing: Preprocessing, patch_size: Shape, folder: Path
+) -> None:
     sources = _sources(case)  # before reading: a change in between makes the record outdated, not wrong
-    image = read_image(*case.images)
-    label_map, label_grid = read_label_map(case.label)
-    _check(case, image, case.label, label_grid)
+    image, label_map = read_case(case, description)
     array, placement = prepare_image(image, preprocessing)
-    class_map = prepare_labels(label_map, placement, labels)
+    class_map = prepare_labels(label_map, placement, description.labels)
     record = Record(sources=sources, shape=(len(array), *placement.shape), placement=placement)
-    write_prepared(
-        PreparedCase(case.name, folder), array, class_map, sample_locations(class_map, labels), record, patch_size
-    )
-
-
-def _check(case: Case, image: Image, label: Path, label_grid: Grid) -> None:
-    parts = [Part("image", case.images[0], image.grid), Part("label", label, label_grid)]
-    if mismatch := describe_mismatch("label and image", parts):
-        raise DatasetError(
-            f"{mismatch}\nResample the label onto the image (nearest neighbour), or leave the case out of dataset.json."
-        )
+    locations = sample_locations(class_map, description.labels)
+    write_prepared(PreparedCase(case.name, folder), array, class_map, locations, record, patch_size)
 
 
 def _is_done(case: Case, folder: Path) -> bool:

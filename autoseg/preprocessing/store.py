@@ -187,15 +187,19 @@ def write_prepared(
         locations: of the targets in `class_map`.
         record: to be written.
         patch_size: what the arrays are divided for on disk.
+
+    Raises:
+        WorkspaceError: an array cannot be written.
+        OSError: a file cannot be written.
     """
     case.record_path.unlink(missing_ok=True)
     _write_array(case.image_path, image, patch_size)
     _write_array(case.labels_path, class_map[None], patch_size)
-    arrays = {str(index): voxels for index, voxels in enumerate(locations.targets)}
+    arrays: dict[str, Any] = {str(index): voxels for index, voxels in enumerate(locations.targets)}
     if locations.annotated is not None:
         arrays["annotated"] = locations.annotated
     with atomic_path(case.locations_path, suffix=".npz") as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
+        np.savez(temporary, **arrays)
     write_json(case.record_path, record.model_dump(mode="json"))
 
 
@@ -204,7 +208,13 @@ def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
     compression = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], **ONE_THREAD}
     stored_as = {"chunks": chunks, "blocks": blocks, "cparams": compression, "dparams": ONE_THREAD}
     with atomic_path(target, suffix=".b2nd") as temporary:
-        blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", **stored_as)
+        try:
+            blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", **stored_as)
+        except RuntimeError as problem:  # all that blosc2 makes of a full disk
+            raise WorkspaceError(
+                f"{target}: cannot be written ({problem}): is the disk full? "
+                "What is done is kept; run the same command again."
+            ) from None
 
 
 def _open(path: Path) -> blosc2.NDArray:

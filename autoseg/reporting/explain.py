@@ -41,7 +41,7 @@ def explain(plan: Plan) -> str:
         lines += ["", "In general"]
         for path, decision in general.items():
             lines += _told(path, decision, "  ")
-    for name in _stage_names(plan):
+    for name in plan.stages:
         lines += ["", *_stage(plan, name)]
     if not plan.decisions:
         lines += ["", "The plan records no decisions: it was written by hand."]
@@ -67,16 +67,10 @@ def _heading(plan: Plan) -> list[str]:
     return lines
 
 
-def _stage_names(plan: Plan) -> list[str]:
-    """The plan's stages, then those that were decided against."""
-    decided = [path.split(".")[1] for path in plan.decisions if path.startswith("stages.")]
-    return list(dict.fromkeys([*plan.stages, *decided]))
-
-
 def _stage(plan: Plan, name: str) -> list[str]:
     prefix = f"stages.{name}"
-    lines = [f"Stage {name}" + ("" if name in plan.stages else " (not in the plan)")]
-    if prefix in plan.decisions:  # why there is such a stage, or none
+    lines = [f"Stage {name}"]
+    if prefix in plan.decisions:  # about the stage as a whole
         lines += _told(name, plan.decisions[prefix], "  ")
     for part, decisions in _by_part(plan.decisions, prefix + ".").items():
         if part in decisions:  # the part is one value

@@ -5,6 +5,7 @@ Patches are drawn and read in background processes, augmented on the device, and
 
 from autoseg.training.case_validation import validate_cases
 from autoseg.training.cost import seconds_per_iteration
+from autoseg.training.loading import default_workers
 from autoseg.training.loop import Job, Trained, fit
 
-__all__ = ["Job", "Trained", "fit", "seconds_per_iteration", "validate_cases"]
+__all__ = ["Job", "Trained", "default_workers", "fit", "seconds_per_iteration", "validate_cases"]

@@ -21,7 +21,7 @@ class Checkpoint(TypedDict):
 
     Attributes:
         format: version of the file format.
-        job: hash of the plan's stage and the cases; another job does not resume from this.
+        job: hash of the plan's stage, the cases and their files; another job does not resume from this.
         iteration: number of steps taken.
         seconds: time spent training so far.
         rows: the log, a row an epoch.
@@ -56,13 +56,15 @@ def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:
     try:
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         found = checkpoint["format"], checkpoint["job"]
+    except (OSError, MemoryError):
+        raise  # the file may be whole: it is the machine that cannot read it now
     except Exception as problem:  # whatever a damaged file makes of torch; its advice is to unpickle all the same
         raise TrainingError(
             f"{path}: the checkpoint cannot be read ({type(problem).__name__}). Remove it to start this training over."
         ) from None
     if found != (1, job):
         raise TrainingError(
-            f"{folder}: holds a training by another plan, or on other cases. "
-            "Remove the folder to train anew, or give the new plan another name (--name)."
+            f"{folder}: holds a training by another plan, on other cases, or on files that have changed since. "
+            "Remove the folder to train anew, or derive the new plan under another name (autoseg plan … --name NAME)."
         )
     return checkpoint

@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from numpy.typing import NDArray
 
 from autoseg.errors import TrainingError
+from autoseg.parallel import available_cores
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import Spatial
 from autoseg.preprocessing import Locations, PreparedCase, read_patch
@@ -65,7 +67,7 @@ class PatchSource:
         case = self.cases[int(generator.integers(len(self.cases)))]
         image, labels = case.image(), case.labels()
         patch = (*thin, *sampling.patch_size)
-        foreground = is_foreground_sample(place, sampling.batch_size, sampling.foreground_fraction)
+        foreground = is_foreground_sample(place, sampling.batch_size, sampling.foreground_fraction, generator)
         start = draw_start(image.shape[1:], patch, self._case_locations(case), foreground, generator)
         matrix = self._affine(generator)
         extent = patch if matrix is None else (*thin, *source_extent(matrix, sampling.patch_size))
@@ -110,6 +112,11 @@ def load_batches(source: PatchSource, first: int, workers: int) -> Iterator[Iter
         yield _received(loader)
     finally:
         _stop(loader)
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that load patches: one beside a CPU, which needs its cores itself; up to 8 beside a GPU."""
+    return 1 if device.type == "cpu" else max(1, min(8, available_cores() // 2))
 
 
 class _Loader(SlimDataLoaderBase):  # type: ignore[misc]

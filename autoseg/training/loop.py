@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ from autoseg.training.step import Learner, make_learner, take_step
 from autoseg.training.training_curves import draw_training_curves
 
 logger = logging.getLogger(__name__)
+
+LONGEST_EPOCH_SECONDS = 600.0  # an epoch ends early rather than that more than this is lost in a power cut
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,20 @@ class Job:
         """What the job is called in displays and plots."""
         return f"{self.plan.dataset.name} · {self.stage_name} · fold {self.fold}"
 
+    @cached_property
     def identity(self) -> str:
-        """Hash of what decides the weights."""
-        stage = self.stage.model_dump(mode="json")
-        names = [[case.name for case in cases] for cases in (self.training, self.validation)]
-        return content_hash([stage, self.plan.dataset.model_dump(mode="json"), names])
+        """Hash of what decides the weights: the stage, the labels, the cases and the state of their files."""
+        stage, dataset = self.stage.model_dump(mode="json"), self.plan.dataset.model_dump(mode="json")
+        return content_hash([stage, dataset, [_state(case) for case in self.training], _names(self.validation)])
+
+
+def _state(case: PreparedCase) -> list[Any]:
+    """Name, and size and time of change of the files a case was prepared from, wherever they lie."""
+    return [case.name, [[source.size, source.modified_ns] for source in case.record.sources]]
+
+
+def _names(cases: Sequence[PreparedCase]) -> list[str]:
+    return [case.name for case in cases]
 
 
 class Trained(NamedTuple):
@@ -136,7 +148,7 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
 
 
 def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]], step: Step) -> dict[str, Any]:
-    """Takes an epoch's steps, fewer if the time runs out; returns what to log of them."""
+    """Takes an epoch's steps, fewer if they take too long or the time runs out; returns what to log of them."""
     stage = run.learner.stage
     started, before = time.monotonic(), run.seconds
     losses, waited, rate = [], 0.0, 0.0
@@ -153,7 +165,7 @@ def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]
         run.seconds = before + time.monotonic() - started
         after = share_done(stage.training, run.iteration, run.seconds)
         step(min(1.0, after) - min(1.0, done), _note(run, losses))
-        if after >= 1:
+        if after >= 1 or run.seconds - before > LONGEST_EPOCH_SECONDS:
             break
     wait_share = waited / max(run.seconds - before, 1e-9)
     return {"train_loss": sum(losses) / len(losses), "learning_rate": rate, "data_wait": wait_share}
@@ -167,7 +179,7 @@ def _note(run: _Run, losses: Sequence[float]) -> str:
 
 
 def _resume(run: _Run, job: Job) -> None:
-    checkpoint = read_checkpoint(job.folder, job.identity())
+    checkpoint = read_checkpoint(job.folder, job.identity)
     if checkpoint is None:
         return
     run.learner.network.load_state_dict(checkpoint["network"])
@@ -181,7 +193,7 @@ def _resume(run: _Run, job: Job) -> None:
 def _save(run: _Run, job: Job) -> None:
     checkpoint = Checkpoint(
         format=1,
-        job=job.identity(),
+        job=job.identity,
         iteration=run.iteration,
         seconds=run.seconds,
         rows=run.rows,

@@ -19,14 +19,19 @@ from numpy.typing import NDArray
 from autoseg.preprocessing import Locations
 
 
-def is_foreground_sample(place: int, batch_size: int, fraction: float) -> bool:
+def is_foreground_sample(place: int, batch_size: int, fraction: float, generator: np.random.Generator) -> bool:
     """Whether the sample at `place` of a batch is centred on foreground: the last `fraction` of the batch.
 
-    >>> [is_foreground_sample(place, 4, 0.33) for place in range(4)]
+    A batch of one cannot be divided: it is drawn.
+
+    >>> generator = np.random.default_rng(0)
+    >>> [is_foreground_sample(place, 4, 0.33, generator) for place in range(4)]
     [False, False, False, True]
-    >>> [is_foreground_sample(place, 2, 0.33) for place in range(2)]
+    >>> [is_foreground_sample(place, 2, 0.33, generator) for place in range(2)]
     [False, True]
     """
+    if batch_size == 1:
+        return bool(generator.random() < fraction)
     return place >= round(batch_size * (1 - fraction))
 
 

@@ -61,8 +61,20 @@ def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
         The loss before the step.
 
     Raises:
-        TrainingError: the loss is NaN or infinite.
+        TrainingError: the loss is NaN or infinite, or the device's memory ran out.
     """
+    try:
+        return _stepped(learner, batch, learning_rate)
+    except torch.OutOfMemoryError as problem:
+        patch, size = " × ".join(map(str, batch.images.shape[2:])), len(batch.images)
+        raise TrainingError(
+            f"the memory of {learner.device} ran out on a batch of {size} patches of {patch} voxels "
+            f"({str(problem).splitlines()[0]}). Derive a plan for less memory (autoseg plan … --memory GB --name NAME) "
+            "or set a smaller batch (--set stages.*.sampling.batch_size=2). The last checkpoint is kept."
+        ) from None
+
+
+def _stepped(learner: Learner, batch: Batch, learning_rate: float) -> float:
     for group in learner.optimizer.param_groups:
         group["lr"] = learning_rate
     learner.network.train()

@@ -6,6 +6,7 @@ model; run one after another, they leave trained and scored models in the worksp
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from autoseg.progress import Progress, silent
 from autoseg.workflow.planning import Request, plan_in_workspace
 from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, preprocess, train
 from autoseg.workflow.workspace import Workspace, find_fold, find_stage
+
+logger = logging.getLogger(__name__)
 
 
 class ModelJob(NamedTuple):
@@ -46,24 +49,34 @@ def plan_dataset(
         findings = check_dataset(dataset, jobs, progress)
         if not can_train(findings):
             raise DatasetError(_all_findings(dataset, findings))
+        for warning in findings:
+            logger.warning("%s", warning)
     fingerprint = fingerprint_in_workspace(dataset, workspace, jobs, progress)
     return plan_in_workspace(fingerprint, workspace, name, request)
 
 
 def list_jobs(
-    dataset: Dataset, plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str]
+    dataset: Dataset, plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str] | None
 ) -> list[ModelJob]:
     """The models to train: the folds of one stage, or of every stage of the plan.
+
+    Args:
+        dataset: has the folds.
+        plan: has the stages.
+        workspace: has the models that are done.
+        stage: None for all.
+        folds: None for all of the dataset's.
 
     Raises:
         WorkspaceError: no such stage or fold. Better told now than when the others are trained.
     """
     known = make_folds(dataset)
-    for fold in folds:
+    chosen = range(len(known)) if folds is None else folds
+    for fold in chosen:
         find_fold(known, fold)
     stages = [find_stage(plan, stage)] if stage else list(plan.stages)
     return [
-        ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in folds
+        ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in chosen
     ]
 
 
@@ -73,7 +86,7 @@ def run_job(
     plan: Plan,
     workspace: Workspace,
     device: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -82,7 +95,8 @@ def run_job(
     Returns:
         The model's folder.
     """
-    find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
+    if not job.done:
+        find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     preprocess(dataset, plan, job.stage, workspace, jobs, progress)
     return train(plan, job.stage, job.fold, workspace, device, workers, progress)
 

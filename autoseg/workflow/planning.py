@@ -16,7 +16,7 @@ from autoseg.dataset import Description
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint
 from autoseg.networks.devices import best_precision, find_device, memory_gb
-from autoseg.plan import Budget, Plan, Stage, check_plan, with_settings, write_plan
+from autoseg.plan import Budget, Decision, Plan, Stage, check_plan, with_settings, write_plan
 from autoseg.planner import Machine, derive_plan
 from autoseg.training import seconds_per_iteration
 from autoseg.workflow.workspace import Workspace
@@ -98,11 +98,13 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
         plan = workspace.read_plan(name)
         differing = _difference(plan, fingerprint, request)
         if differing is None:
+            logger.info("keeping %s; --name NAME derives another plan beside it", path)
             return plan
         if workspace.has_models(name):
             raise WorkspaceError(
                 f"{path}: models were trained by this plan, and it differs from what is asked for now ({differing}). "
-                "Give the new plan another name (--name NAME), or leave the options out to go on with this one."
+                "Derive the new plan under another name (autoseg plan … --name NAME), or leave the options out to go "
+                "on with this one."
             )
     budget = resolve_budget(request)
     if request.like is not None:
@@ -138,9 +140,14 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
         if here != there:
             raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
     stages = plan.stages
+    if ours.dimensions == 2 and any(stage.dimensions == 3 for stage in stages.values()):
+        raise PlanError(f"--like: plan '{plan.name}' has stages for volumes, this dataset holds 2-D images.")
     if budget.minutes is not None:
         stages = {stage: _timed(plan.stages[stage], budget.minutes) for stage in stages}
-    changed = plan.model_copy(update={"name": name, "dataset": ours, "budget": budget, "stages": stages})
+    taken = Decision(value=plan.name, rule="like", reason=f"All of this stage is taken from plan '{plan.name}'.")
+    decisions = {f"stages.{stage}": taken for stage in stages}
+    update = {"name": name, "dataset": ours, "budget": budget, "stages": stages, "decisions": decisions}
+    changed = plan.model_copy(update=update)
     return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
 
 

@@ -5,9 +5,12 @@ Comes in: a dataset or a plan, and a workspace. Goes out: files in the workspace
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from autoseg.dataset import Dataset, Fold, make_folds
+import torch
+
+from autoseg.dataset import Dataset, files_hash, make_folds
 from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Scores, read_scores
 from autoseg.fingerprint import Fingerprint, extract_fingerprint, read_fingerprint, write_fingerprint
@@ -16,7 +19,7 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepare_dataset
 from autoseg.progress import Progress, silent
-from autoseg.training import Job, fit, validate_cases
+from autoseg.training import Job, default_workers, fit, validate_cases
 from autoseg.workflow.workspace import Workspace, find_stage
 
 
@@ -32,21 +35,32 @@ def fingerprint_in_workspace(
 
 
 def has_fingerprint(dataset: Dataset, workspace: Workspace) -> bool:
-    """Whether the workspace has a fingerprint of this dataset's cases and labels.
+    """Whether the workspace has a fingerprint of this dataset, of its files as they are now.
 
     Raises:
         WorkspaceError: the workspace belongs to another dataset.
     """
     if not workspace.fingerprint_file.is_file():
         return False
+    must_belong(dataset, workspace)
     found = read_fingerprint(workspace.fingerprint_file)
-    names = {case.name for case in dataset.cases}
-    if not names & {case.name for case in found.cases}:
+    return found.dataset == dataset.description and found.files == files_hash(dataset.cases)
+
+
+def must_belong(dataset: Dataset, workspace: Workspace) -> None:
+    """Refuses a workspace whose fingerprint has no case in common with the dataset.
+
+    Raises:
+        WorkspaceError: it is another dataset's.
+    """
+    if not workspace.fingerprint_file.is_file():
+        return
+    found = read_fingerprint(workspace.fingerprint_file)
+    if not {case.name for case in dataset.cases} & {case.name for case in found.cases}:
         raise WorkspaceError(
             f"{workspace.path}: this workspace belongs to dataset '{found.dataset.name}', which has no case in common "
             f"with {dataset.path}. Give another workspace (-w DIR)."
         )
-    return found.dataset == dataset.description and names == {case.name for case in found.cases}
 
 
 def preprocess(
@@ -85,7 +99,7 @@ def train(
     fold: int | str,
     workspace: Workspace,
     device: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Trains one fold of a stage and scores it on its validation cases; goes on where it was stopped.
@@ -96,7 +110,7 @@ def train(
         fold: number of the fold, or "all" to train on every case.
         workspace: holds the prepared cases; the model goes there too.
         device: None for the one the plan was made for.
-        workers: processes that load patches; 0 loads in this one.
+        workers: processes that load patches; 0 loads in this one, None takes what suits the device.
         progress: told of every share of the training, and of every validated case.
 
     Returns:
@@ -107,30 +121,37 @@ def train(
         TrainingError: the training cannot go on.
     """
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
-    cases = workspace.read_fold(fold)
-    prepared = workspace.prepared_folder(plan, stage)
-    if is_trained(folder):
-        _must_match(read_model(folder), plan, cases, folder)
+    cases, done = workspace.read_fold(fold), is_trained(folder)
+    training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
+    where = torch.device("cpu") if done else find_device(device or plan.budget.device)
+    loading = default_workers(where) if workers is None else workers
+    job = Job(plan, stage, fold, training, validation, folder, where, loading)
+    if done:
+        _must_match(read_model(folder), job)
     else:
-        chosen = find_device(device or plan.budget.device)
-        training, validation = (open_prepared(prepared, names) for names in cases)
-        job = Job(plan, stage, fold, training, validation, folder, chosen, workers)
-        trained = fit(job, progress)
-        numbers = {"epochs": trained.epochs, "iterations": trained.iterations, "minutes": trained.minutes}
-        model = Model(
-            plan=plan,
-            stage=stage,
-            fold="all" if fold == "all" else int(fold),
-            training_cases=cases.training,
-            validation_cases=cases.validation,
-            trained=numbers,
-            machine=describe_machine(chosen),
-        )
-        write_model(folder, model, trained.weights)
-    if cases.validation and not (folder / "validation" / "scores.json").is_file():
+        _train_model(job, progress)
+    if validation and not (folder / "validation" / "scores.json").is_file():
         predictor = Predictor.load(folder, device or plan.budget.device)
-        validate_cases(predictor, open_prepared(prepared, cases.validation), folder / "validation", progress)
+        validate_cases(predictor, validation, folder / "validation", progress)
     return folder
+
+
+def _train_model(job: Job, progress: Progress) -> None:
+    """Fits the weights and writes the model; an earlier model's predictions go first."""
+    trained = fit(job, progress)
+    model = Model(
+        plan=job.plan,
+        stage=job.stage_name,
+        fold="all" if job.fold == "all" else int(job.fold),
+        training_cases=tuple(case.name for case in job.training),
+        validation_cases=tuple(case.name for case in job.validation),
+        trained={"epochs": trained.epochs, "iterations": trained.iterations, "minutes": trained.minutes},
+        machine=describe_machine(job.device),
+        job=job.identity,
+    )
+    shutil.rmtree(job.folder / "validation", ignore_errors=True)
+    (job.folder / "validation.png").unlink(missing_ok=True)
+    write_model(job.folder, model, trained.weights)
 
 
 def validation_scores(folder: Path) -> Scores | None:
@@ -141,7 +162,7 @@ def validation_scores(folder: Path) -> Scores | None:
 
 def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
     """Arrays of one dataset are not mixed with a plan for another, nor with another's workspace."""
-    has_fingerprint(dataset, workspace)
+    must_belong(dataset, workspace)
     ours, planned = dataset.description, plan.dataset
     if (ours.channels, ours.labels) != (planned.channels, planned.labels):
         raise WorkspaceError(
@@ -151,15 +172,11 @@ def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
         )
 
 
-def _must_match(model: Model, plan: Plan, cases: Fold, folder: Path) -> None:
+def _must_match(model: Model, job: Job) -> None:
     """A finished model is left alone, unless it is not the one that was asked for."""
-    if model.plan.stages[model.stage] != plan.stages[model.stage]:
-        what = "by another plan"
-    elif set(model.training_cases) != set(cases.training):
-        what = "on other cases"
-    else:
-        return
-    raise WorkspaceError(
-        f"{folder}: this model was trained {what}. Remove the folder to train anew, "
-        "or give the new plan another name (--name NAME)."
-    )
+    if model.job != job.identity:
+        raise WorkspaceError(
+            f"{job.folder}: this model was trained by another plan, on other cases, or on files that have changed "
+            "since. Remove the folder to train anew, or derive the new plan under another name "
+            "(autoseg plan … --name NAME)."
+        )

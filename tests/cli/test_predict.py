@@ -29,7 +29,7 @@ def predicted(autoseg, finished):
     output = finished.data.parent / "predicted"
     ran = autoseg("predict", finished.model, finished.data / "imagesTs", "-o", output, "--device", "cpu")
     assert ran.code == 0
-    assert f"2 of 2 cases predicted: {output}" in ran.err
+    assert f"2 predicted, 0 kept, 0 failed: {output}" in ran.err
     return output
 
 
@@ -63,7 +63,9 @@ def test_images_are_given_as_files_folders_or_datasets(autoseg, finished, predic
 def test_what_is_predicted_is_kept(autoseg, finished, predicted, contents):
     before = contents(predicted)
     command = ("predict", finished.model, finished.data / "imagesTs", "-o", predicted)
-    assert autoseg(*command).code == 0
+    ran = autoseg(*command)
+    assert ran.code == 0
+    assert f"0 predicted, 2 kept, 0 failed: {predicted}" in ran.err
     assert contents(predicted) == before
     ran = autoseg(*command, "--no-tta")
     assert ran.code == 2
@@ -89,7 +91,7 @@ def test_a_broken_image_does_not_stop_the_others(autoseg, finished, predicted, t
     ran = autoseg("predict", finished.model, images, "-o", tmp_path / "out")
     assert ran.code == 1
     assert f"autoseg: case 'kidneys_005': {broken}: " in ran.err
-    assert "1 of 2 cases predicted" in ran.err
+    assert f"1 predicted, 0 kept, 1 failed: {tmp_path / 'out'}" in ran.err
     assert names(tmp_path / "out") == NEW[1:]
 
 

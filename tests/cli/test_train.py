@@ -50,7 +50,10 @@ def test_values_set_for_a_training(autoseg, finished, own_work, contents):
     assert autoseg(*command, *chosen).code == 0
     ran = autoseg(*command)
     assert ran.code == 2
-    assert "fold_all: this model was trained by another plan. Remove the folder to train anew" in ran.err
+    assert (
+        "fold_all: this model was trained by another plan, on other cases, or on files that have changed since"
+        in ran.err
+    )
     assert contents(folder) == before
 
 

@@ -19,6 +19,17 @@ def test_names_are_unique(field):
     assert str(raised.value) == "folder: 3 cases are called 'b'. Give each a name of its own."
 
 
+@pytest.mark.parametrize("field", ["cases", "test_cases"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "/x", "", ".", ".x"])
+def test_names_are_good_for_files(name, field):
+    with pytest.raises(DatasetError) as raised:
+        Dataset(Path("folder"), DESCRIPTION, **{"cases": (), field: (Case("a", (), None), Case(name, (), None))})
+    assert str(raised.value) == (
+        f"folder: a case is called '{name}', and files are named after cases. "
+        "Give it a name without / and \\ that does not begin with a dot."
+    )
+
+
 def test_a_test_case_may_be_called_like_a_training_case():
     cases = (Case("a", (), None),)
     assert Dataset(Path("folder"), DESCRIPTION, cases, cases).test_cases == cases

@@ -208,13 +208,43 @@ def test_a_label_map_has_one_channel(tmp_path):
     [
         ("l.xyz", np.uint8, OBLIQUE, "l.xyz: no image format has this ending. Use one of .nii.gz, .nii, .nrrd, .mha"),
         ("l.png", np.uint8, OBLIQUE, "a PNG file cannot hold a volume (4 × 5 × 6 voxels of 3.00 × 2.00 × 1.00 mm)"),
-        ("l.png", np.int32, PICTURE, "l.png: cannot be written in this format ("),
+        ("l.png", np.int32, PICTURE, "l.png: cannot be written (PNG supports"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused(tmp_path, name, dtype, grid, text):
     with pytest.raises(DatasetError) as raised:
         write_label_map(tmp_path / name, np.zeros(grid.shape, dtype), grid)
     assert text in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = "ITK ERROR: PNGImageIO(0x1): Error while writing Slice to file: l.png\nReason: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "said", "reason"),
+    [
+        ("l.png", PICTURE, FULL, "Error while writing Slice to file: l.png Reason: No space left on device"),
+        ("l.nii", OBLIQUE, None, "less arrived on the disk than was sent"),
+        ("l.nii.gz", OBLIQUE, None, "less arrived on the disk than was sent"),
+    ],
+)
+def test_a_full_disk(tmp_path, monkeypatch, name, grid, said, reason):
+    def cut_short(image, filename, useCompression):
+        if said:
+            raise RuntimeError(said)
+        write(image, filename, useCompression)
+        with Path(filename).open("rb+") as written:  # what ITK leaves, without a word
+            written.truncate(Path(filename).stat().st_size - 1)
+
+    write = sitk.WriteImage
+    monkeypatch.setattr("autoseg.dataset.images.sitk.WriteImage", cut_short)
+    with pytest.raises(DatasetError) as raised:
+        write_label_map(tmp_path / name, np.ones(grid.shape, np.uint8), grid)
+    assert str(raised.value) == (
+        f"{tmp_path / name}: cannot be written ({reason}). "
+        "Is the disk full, the folder writable? Can the format hold uint8?"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from autoseg.dataset import IGNORE_CLASS, Labels, Region, region_members
+from autoseg.dataset import IGNORE_CLASS, Labels, Region
 from autoseg.errors import DatasetError
 
 KIDNEYS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
@@ -35,6 +35,10 @@ BRAIN = Labels(
         ),
         ({"values": {"background": 0, "a": 1}, "regions": {"r": Region(values=(0, 1), paint=1)}}, r"not \[0, 1\]"),
         ({"values": {"background": 0, "a": 1}, "regions": {"r": Region(values=(), paint=1)}}, r"not \[\]"),
+        (
+            {"values": {"background": 0, "a": 1, "b": 4, "c": 5}, "regions": {"r": Region(values=(1, 4), paint=5)}},
+            r"region 'r' consists of a 1, b 4 and must be painted with one of these values, not with 5 \(regions_class",
+        ),
         ({"values": {"background": 0, "a": 1}, "lables": {}}, "Extra inputs are not permitted"),
     ],
 )
@@ -115,20 +119,12 @@ def test_undeclared_knows_the_ignore_value():
 
 
 @pytest.mark.parametrize(
-    ("values", "paint", "dtype"),
-    [((1, 2), 2, np.uint8), ((1, 255), 2, np.uint8), ((1, 256), 2, np.uint16), ((1, 2), 70000, np.uint32)]
-    + [((-1, 2), 2, np.int16), ((-1, 2), 40000, np.int32)],
+    ("values", "dtype"),
+    [((1, 2), np.uint8), ((1, 255), np.uint8), ((1, 256), np.uint16), ((1, 70000), np.uint32)]
+    + [((-1, 2), np.int16), ((-1, 40000), np.int32)],
 )
-def test_dtype_holds_every_value_that_is_written(values, paint, dtype):
-    labels = Labels(
-        values={"background": 0, "a": values[0], "b": values[1]}, regions={"r": Region(values=values[:1], paint=paint)}
-    )
-    assert labels.dtype() is dtype
-
-
-def test_region_members():
-    members = region_members(BRAIN.target_classes, np.array([[0, 1], [2, 3]], dtype=np.int16))
-    assert members.astype(int).tolist() == [[[0, 1], [1, 1]], [[0, 0], [1, 1]], [[0, 0], [0, 1]]]
+def test_dtype_holds_every_value_that_is_written(values, dtype):
+    assert Labels(values={"background": 0, "a": values[0], "b": values[1]}).dtype() is dtype
 
 
 def test_labels_survive_json():

@@ -143,6 +143,12 @@ def test_files_named_in_dataset_json(tmp_path, write_dataset):
             "regions_class_order",
             "must hold the value each of the 3 regions is painted with (whole tumour, core, enhancing), not [1, 2].",
         ),
+        (
+            {**REGIONS, "regions_class_order": [1, 1, 3]},
+            "labels",
+            "is not consistent: region 'core' consists of label 2 2, enhancing 3 and must be painted with one of these "
+            "values, not with 1 (regions_class_order).",
+        ),
         ({"numTraining": "three"}, "numTraining", "must be a whole number, not 'three'."),
         ({"dataset": []}, "dataset", "must be an object {…}, not []."),
         ({"dataset": {"a": {"images": []}}}, "dataset", "must give 'a' its files: {\"images\": "),
@@ -159,6 +165,12 @@ def test_faults_of_dataset_json_name_file_and_field(write_dataset, fields, field
     with pytest.raises(DatasetError) as raised:
         Dataset.open(folder)
     assert str(raised.value).startswith(f"{folder / 'dataset.json'}: field '{field}' {problem}")
+
+
+def test_a_case_whose_name_leads_out_of_the_folder_is_refused(write_dataset):
+    folder = write_dataset(dataset={"../x": {"images": ["imagesTr/a_0000.nii.gz"], "label": "labelsTr/a.nii.gz"}})
+    with pytest.raises(DatasetError, match=r"a case is called '\.\./x', and files are named after cases\. Give it a"):
+        Dataset.open(folder)
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "{", ""])

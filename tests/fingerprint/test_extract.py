@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage as ndi
 
-from autoseg.dataset import Case, Dataset, Description, Labels, Region
+from autoseg.dataset import Case, Dataset, Description, Labels, Region, files_hash
 from autoseg.errors import DatasetError
 from autoseg.fingerprint import Spread, extract, extract_fingerprint
 
@@ -58,11 +58,11 @@ def test_grids(two_cases):
     assert fingerprint.median_relative_size == pytest.approx(350 / 480)
 
 
-def test_intensities_of_all_that_is_not_background(two_cases):
+def test_intensities_of_all_that_bears_a_label(two_cases):
     dataset, images, labels = two_cases
     fingerprint = extract_fingerprint(dataset, jobs=1)
     for channel, found in enumerate(fingerprint.intensities):
-        values = images[:, channel][labels > 0].astype(np.float64)  # the ignored voxel included, as in nnU-Net
+        values = images[:, channel][(labels == 2) | (labels == 7)].astype(np.float64)  # without the ignored voxel
         assert found.mean == pytest.approx(values.mean())
         assert found.std == pytest.approx(values.std())
         assert found.median == pytest.approx(np.median(values))
@@ -133,7 +133,7 @@ IMAGE, LABEL = np.ones((2, 4, 4, 4), np.float32), np.full((4, 4, 4), 2, np.uint8
     ("image", "label", "message"),
     [
         (IMAGE, None, "no label map. Add it, or take the case out of the training cases."),
-        (IMAGE[:1], LABEL, "the image has 1 channels, the dataset declares 2 (T1, T2)."),
+        (IMAGE[:1], LABEL, "the image has 1 channel, the dataset declares 2 (T1, T2)."),
         (IMAGE, LABEL[:3], "label and image lie on different grids\n"),
         (IMAGE, LABEL * 3, "the label map holds value 6, which the dataset does not declare"),
     ],
@@ -149,9 +149,15 @@ def test_errors_name_the_case(tmp_path, image, label, message):
 def test_errors_of_the_dataset(tmp_path):
     with pytest.raises(DatasetError, match="holds no training cases"):
         extract_fingerprint(make_dataset(tmp_path, []), jobs=1)
-    case = make_case(tmp_path, "a", IMAGE, LABEL * 0)
-    with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
-        extract_fingerprint(make_dataset(tmp_path, [case]), jobs=1)
+    for value in (0, 9):  # background, not annotated
+        case = make_case(tmp_path, "a", IMAGE, np.full_like(LABEL, value))
+        with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
+            extract_fingerprint(make_dataset(tmp_path, [case]), jobs=1)
+
+
+def test_the_files_it_was_measured_from(two_cases):
+    dataset = two_cases[0]
+    assert extract_fingerprint(dataset, jobs=1).files == files_hash(dataset.cases)
 
 
 @pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason=f"needs the hippocampus dataset, {HIPPOCAMPUS}")

@@ -87,10 +87,10 @@ def plan(
     )
 
 
-def model(of: Plan, fold: int | str = 0) -> Model:
+def model(of: Plan, fold: int | str = 0, stage: str = "net") -> Model:
     return Model(
         plan=of,
-        stage="net",
+        stage=stage,
         fold=fold,
         training_cases=("a", "b"),
         validation_cases=("c",),
@@ -116,12 +116,12 @@ def make_plan() -> MakePlan:
 
 @pytest.fixture
 def make_model() -> MakeModel:
-    """Writes a model of fresh weights: (folder, fold, seed, plan)."""
+    """Writes a model of fresh weights: (folder, fold, seed, plan, stage)."""
 
-    def make(folder: Path, fold: int | str = 0, seed: int = 0, of: Plan | None = None) -> Path:
+    def make(folder: Path, fold: int | str = 0, seed: int = 0, of: Plan | None = None, stage: str = "net") -> Path:
         of = of or plan()
-        network = build_network(of.stages["net"].network, len(of.dataset.channels), of.dataset.labels.outputs, seed)
-        write_model(folder, model(of, fold), network.state_dict())
+        network = build_network(of.stages[stage].network, len(of.dataset.channels), of.dataset.labels.outputs, seed)
+        write_model(folder, model(of, fold, stage), network.state_dict())
         return folder
 
     return make

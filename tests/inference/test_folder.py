@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 from autoseg.dataset import Labels, find_cases, read_label_map
 from autoseg.errors import AutosegError
-from autoseg.inference import predict_cases, read_labels
+from autoseg.inference import folder, predict_cases, read_labels
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
 TURN = np.deg2rad(20)
@@ -56,7 +57,7 @@ def predictor(make_predictor):
 def test_grids_are_those_of_the_images(predictor, tmp_path, ending, direction):
     image = tmp_path / "images" / f"scan_0000{ending}"
     array = write(image, direction=direction)
-    assert predict_cases(predictor, find_cases([image.parent], 1), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([image.parent], 1), tmp_path / "out").failures == []
     written = tmp_path / "out" / f"scan{ending}"
     assert header(written) == header(image)
     label_map = sitk.ReadImage(str(written))
@@ -68,7 +69,7 @@ def test_grids_are_those_of_the_images(predictor, tmp_path, ending, direction):
 def test_grids_are_kept_whatever_the_plans_spacing(make_predictor, tmp_path, spacing_mm):
     write(tmp_path / "scan_0000.nii.gz", direction=OBLIQUE)
     predictor = make_predictor(patch=(4, 4, 4), spacing_mm=spacing_mm)
-    assert predict_cases(predictor, find_cases([tmp_path / "scan_0000.nii.gz"], 1), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([tmp_path / "scan_0000.nii.gz"], 1), tmp_path / "out").failures == []
     assert header(tmp_path / "out" / "scan.nii.gz") == header(tmp_path / "scan_0000.nii.gz")
 
 
@@ -77,7 +78,7 @@ def test_grids_of_real_images(make_predictor, tmp_path, name):
     if not (SAMPLES / name).is_file():
         pytest.skip(f"no real data in {SAMPLES}")
     predictor = make_predictor(patch=(32, 32, 32), spacing_mm=(8.0, 8.0, 8.0), overlap=0.0)
-    assert predict_cases(predictor, find_cases([SAMPLES / name], 1), tmp_path) == []
+    assert predict_cases(predictor, find_cases([SAMPLES / name], 1), tmp_path).failures == []
     assert header(tmp_path / name) == header(SAMPLES / name)
 
 
@@ -88,7 +89,7 @@ def test_the_names_of_predictions(predictor, tmp_path):
         write(images / name)
     four = sitk.JoinSeries([sitk.ReadImage(str(images / "case_12.nii.gz"))])
     sitk.WriteImage(four, str(images / "decathlon.nii.gz"))
-    assert predict_cases(predictor, find_cases([images], 1), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([images], 1), tmp_path / "out").failures == []
     assert listed(tmp_path / "out") == [
         "case_12.nii.gz",
         "decathlon.nii.gz",
@@ -101,7 +102,10 @@ def test_the_names_of_predictions(predictor, tmp_path):
 
 def test_one_ending_for_all(predictor, tmp_path):
     write(tmp_path / "in" / "a_0000.mha")
-    assert predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", file_ending=".nii.gz") == []
+    assert (
+        predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", file_ending=".nii.gz").failures
+        == []
+    )
     assert listed(tmp_path / "out") == ["a.nii.gz", "predictions.json"]
 
 
@@ -114,7 +118,7 @@ def test_channels_of_a_case(make_predictor, tmp_path):
 
     first, second = (write(tmp_path / "in" / f"brain_{channel:04d}.nii.gz", seed=channel) for channel in range(2))
     predictor = make_predictor([Higher()], patch=(4, 4, 4), channels=("T1", "T2"), spacing_mm=(2.5, 0.8, 0.7))
-    assert predict_cases(predictor, find_cases([tmp_path / "in"], 2), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([tmp_path / "in"], 2), tmp_path / "out").failures == []
     assert listed(tmp_path / "out") == ["brain.nii.gz", "predictions.json"]
     label_map, _ = read_label_map(tmp_path / "out" / "brain.nii.gz")
     np.testing.assert_array_equal(label_map, np.where(second > first, 7, 0))
@@ -125,7 +129,7 @@ def test_pictures(make_predictor, tmp_path, ending):
     array = np.random.default_rng(0).integers(0, 2, (9, 14)).astype(np.uint8) * 200
     sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"cell_0000{ending}"))
     predictor = make_predictor(patch=(6, 4))
-    assert predict_cases(predictor, find_cases([tmp_path / f"cell_0000{ending}"], 1), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([tmp_path / f"cell_0000{ending}"], 1), tmp_path / "out").failures == []
     label_map = sitk.ReadImage(str(tmp_path / "out" / f"cell{ending}"))
     assert label_map.GetSize() == (14, 9)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(label_map), np.where(array > 0, 7, 0))
@@ -135,7 +139,7 @@ def test_colour_pictures(make_predictor, tmp_path):
     array = np.random.default_rng(0).integers(0, 255, (9, 14, 3)).astype(np.uint8)
     sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / "skin.png"))
     predictor = make_predictor(patch=(6, 4), channels=("red", "green", "blue"))
-    assert predict_cases(predictor, find_cases([tmp_path / "skin.png"], 3), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([tmp_path / "skin.png"], 3), tmp_path / "out").failures == []
     label_map = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "skin.png")))
     np.testing.assert_array_equal(label_map, np.where(array[..., 0] > 0, 7, 0))
 
@@ -144,7 +148,7 @@ def test_an_image_of_nothing_but_air(make_predictor, tmp_path):
     image = sitk.GetImageFromArray(np.zeros((5, 6, 7), np.int16))
     sitk.WriteImage(image, str(tmp_path / "air.nii.gz"))
     predictor = make_predictor(patch=(4, 4, 4), crop_to_nonzero=True)
-    assert predict_cases(predictor, find_cases([tmp_path / "air.nii.gz"], 1), tmp_path / "out") == []
+    assert predict_cases(predictor, find_cases([tmp_path / "air.nii.gz"], 1), tmp_path / "out").failures == []
     assert not read_label_map(tmp_path / "out" / "air.nii.gz")[0].any()
 
 
@@ -152,12 +156,12 @@ def test_predictions_that_are_there_are_kept(predictor, tmp_path):
     for number in range(3):
         write(tmp_path / "in" / f"case_{number}_0000.nii.gz", seed=number)
     cases = find_cases([tmp_path / "in"], 1)
-    assert predict_cases(predictor, cases[:2], tmp_path / "out") == []
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").iterdir()}
+    assert predict_cases(predictor, cases[:2], tmp_path / "out") == (2, 0, [])
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "out").glob("*.nii.gz")}
     asked = predictor.networks[0].calls
-    assert predict_cases(predictor, cases[:2], tmp_path / "out") == []
+    assert predict_cases(predictor, cases[:2], tmp_path / "out") == (0, 2, [])
     assert predictor.networks[0].calls == asked
-    assert predict_cases(predictor, cases, tmp_path / "out") == []
+    assert predict_cases(predictor, cases, tmp_path / "out") == (1, 2, [])
     assert predictor.networks[0].calls == asked * 3 / 2
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
     assert listed(tmp_path / "out") == [*(f"case_{number}.nii.gz" for number in range(3)), "predictions.json"]
@@ -167,7 +171,8 @@ def test_probabilities_beside_the_label_map(predictor, tmp_path):
     array = write(tmp_path / "in" / "a_0000.nii.gz")
     cases = find_cases([tmp_path / "in"], 1)
     predict_cases(predictor, cases, tmp_path / "out")
-    predict_cases(predictor, cases, tmp_path / "out", probabilities=True)  # made although the label map is there
+    made = predict_cases(predictor, cases, tmp_path / "out", probabilities=True)
+    assert made == (1, 0, [])  # although the label map is there
     assert listed(tmp_path / "out") == ["a.nii.gz", "a.npz", "predictions.json"]
     with np.load(tmp_path / "out" / "a.npz", allow_pickle=False) as stored:
         assert stored.files == ["probabilities"]
@@ -187,25 +192,133 @@ def test_a_broken_image_does_not_stop_the_others(predictor, tmp_path):
     nan = sitk.ReadImage(str(tmp_path / "in" / "c_0000.nii.gz"))
     nan[1, 1, 1] = float("nan")
     sitk.WriteImage(nan, str(tmp_path / "in" / "c_0000.nii.gz"))
-    told = []
-
-    class Step:
-        def __init__(self, description, total):
-            told.append((description, total))
-
-        def __enter__(self):
-            return lambda done, note: told.append((done, note))
-
-        def __exit__(self, *problem):
-            return None
-
-    failures = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", progress=Step)
-    assert len(failures) == 2
+    predicted, kept, failures = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
+    assert (predicted, kept, len(failures)) == (2, 0, 2)
     assert failures[0].startswith(f"case 'b': {truncated}: ")
     assert failures[1].startswith("case 'c': ")
     assert "NaN" in failures[1]
     assert listed(tmp_path / "out") == ["a.nii.gz", "d.nii.gz", "predictions.json"]
-    assert told == [("predicting by net", 4), (1, "a"), (1, "b"), (1, "c"), (1, "d")]
+
+
+def test_progress_is_told_in_shares_of_a_case(make_predictor, tmp_path):
+    """A large image shows that it goes on; and every case counts one, be it predicted, kept or failed."""
+
+    class OnceTooLarge(nn.Module):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            if self.calls == 12 + 3:  # 12 windows an image
+                raise torch.OutOfMemoryError
+            return (torch.cat((-images, images), dim=1),)
+
+    for name in ("a", "b", "c", "d"):
+        write(tmp_path / "in" / f"{name}_0000.nii.gz")
+    cases = find_cases([tmp_path / "in"], 1)
+    predictor = make_predictor([OnceTooLarge()], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    told = []
+
+    @contextmanager
+    def progress(description, total):
+        told.append((description, total))
+        yield lambda done, note: told.append((note, done))
+
+    predict_cases(predictor, cases[:1], tmp_path / "out")
+    predicted, kept, [failure] = predict_cases(predictor, cases, tmp_path / "out", progress=progress)
+    assert (predicted, kept) == (2, 1)
+    assert failure.startswith("case 'b': the GPU's memory ran out: an image of 6 × 7 × 5 voxels")
+    assert told.pop(0) == ("predicting by net", 4)
+    shares = {name: [done for case, done in told if case == name] for name in "abcd"}
+    assert {name: len(steps) for name, steps in shares.items()} == {"a": 1, "b": 2 + 1, "c": 12 + 1, "d": 12 + 1}
+    assert [sum(steps) for steps in shares.values()] == pytest.approx([1, 1, 1, 1])
+
+
+def test_an_image_of_the_same_name_is_not_taken_for_predicted(predictor, tmp_path):
+    """Two hospitals call their scans alike: neither's label maps are kept for, or lost to, the other's."""
+    for seed, hospital in enumerate("AB"):
+        write(tmp_path / hospital / "scan_0000.nii.gz", seed=seed)
+    (a, b), out = (find_cases([tmp_path / hospital], 1) for hospital in "AB"), tmp_path / "out"
+    predict_cases(predictor, a, out)
+    before = (out / "scan.nii.gz").read_bytes()
+    refused = (
+        f"case 'scan': {out / 'scan.nii.gz'}: the prediction of another image of this name, or of this one before it "
+        "was changed. Give another output folder, or remove the file."
+    )
+    assert predict_cases(predictor, b, out) == (0, 0, [refused])
+    assert (out / "scan.nii.gz").read_bytes() == before
+    assert predict_cases(predictor, a, out) == (0, 1, [])
+    (out / "scan.nii.gz").unlink()
+    assert predict_cases(predictor, b, out) == (1, 0, [])
+    assert predict_cases(predictor, a, out) == (0, 0, [refused])
+
+
+def test_moved_images_are_the_same_and_changed_ones_are_not(predictor, tmp_path):
+    write(tmp_path / "in" / "scan_0000.nii.gz")
+    predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    [case] = find_cases([tmp_path / "moved"], 1)
+    assert predict_cases(predictor, [case], tmp_path / "out") == (0, 1, [])
+    write(case.images[0], seed=1)
+    assert predict_cases(predictor, [case], tmp_path / "out")[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.npz"])
+def test_files_of_unknown_origin_are_not_overwritten(predictor, tmp_path, name):
+    for case in "ab":
+        write(tmp_path / "in" / f"{case}_0000.nii.gz")
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"a doctor's work")
+    cases = find_cases([tmp_path / "in"], 1)
+    assert predict_cases(predictor, cases, tmp_path / "out", probabilities=True) == (
+        1,
+        0,
+        [
+            f"case 'a': {foreign}: a file that is no prediction made here (predictions.json does not list it). "
+            "Give another output folder, or remove the file."
+        ],
+    )
+    assert foreign.read_bytes() == b"a doctor's work"
+
+
+@pytest.mark.parametrize("output", ["in", "in/../in", "link"])
+def test_images_are_not_overwritten(predictor, tmp_path, output):
+    write(tmp_path / "in" / "a_0000.nii.gz")
+    write(tmp_path / "in" / "b.nii.gz")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    before = {path: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    with pytest.raises(AutosegError) as raised:
+        predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / output)
+    assert str(raised.value) == (
+        f"{tmp_path / output / 'b.nii.gz'}: one of the images to predict, and its label map would get the same name. "
+        "Give another output folder."
+    )
+    assert {path: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
+
+
+@pytest.mark.parametrize("killed_at", ["record_files", "write_bytes", "write_label_map"])
+def test_a_killed_prediction_is_made_again(predictor, tmp_path, monkeypatch, killed_at):
+    def kill(*arguments):
+        raise KeyboardInterrupt
+
+    for case in "ab":
+        write(tmp_path / "in" / f"{case}_0000.nii.gz")
+    cases = find_cases([tmp_path / "in"], 1)
+    predict_cases(predictor, cases[:1], tmp_path / "out", probabilities=True)
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(folder, killed_at, kill)
+        predict_cases(predictor, cases, tmp_path / "out", probabilities=True)
+    assert not (tmp_path / "out" / "b.nii.gz").exists()
+    assert predict_cases(predictor, cases, tmp_path / "out", probabilities=True) == (1, 1, [])
+
+
+def test_an_image_that_is_gone(predictor, tmp_path):
+    gone = tmp_path / "in" / "a_0000.nii.gz"
+    write(gone)
+    cases = find_cases([tmp_path / "in"], 1)
+    gone.unlink()
+    failure = f"case 'a': {gone}: no such file. Give the path of an image."
+    assert predict_cases(predictor, cases, tmp_path / "out") == (0, 0, [failure])
 
 
 def test_a_folder_holds_the_predictions_of_one_model(predictor, make_predictor, tmp_path):
@@ -236,12 +349,25 @@ def test_the_record_says_what_the_values_mean(make_predictor, tmp_path):
     assert record["machine"]["torch"] == torch.__version__
 
 
+def test_the_record_says_which_images_were_predicted(make_predictor, tmp_path):
+    for channel in range(2):
+        write(tmp_path / "in" / f"brain_{channel:04d}.nii.gz", seed=channel)
+    predict_cases(make_predictor(channels=("T1", "T2")), find_cases([tmp_path / "in"], 2), tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    images = [tmp_path / "in" / f"brain_{channel:04d}.nii.gz" for channel in range(2)]
+    assert record["files"] == {
+        "brain.nii.gz": [
+            {"file": image.name, "size": image.stat().st_size, "modified_ns": image.stat().st_mtime_ns}
+            for image in images
+        ]
+    }
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"labels": {"values": 3}}', "not json"])
 def test_a_broken_record(predictor, tmp_path, content):
     path = tmp_path / "predictions.json"
     path.write_text(content)
     with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
         read_labels(tmp_path)
-    if content in ("[]", "not json"):
-        with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
-            predict_cases(predictor, [], tmp_path)
+    with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
+        predict_cases(predictor, [], tmp_path)

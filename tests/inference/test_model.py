@@ -4,10 +4,12 @@ import io
 import json
 import pickle
 import re
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
 
+import autoseg
 from autoseg.errors import ModelError
 from autoseg.inference import describe_machine, is_trained, model, read_model, write_model
 from autoseg.inference.model import DESCRIPTION, WEIGHTS, read_weights
@@ -114,6 +116,15 @@ def test_damaged_weights(tmp_path, make_model, kind):
     with pytest.raises(ModelError, match=r"safetensors: the weights cannot be read \(.*\)\. Remove the file and run"):
         read_weights(tmp_path / "model")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch):
+    def absent(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(model, "version", absent)
+    machine = describe_machine(torch.device("cpu"))
+    assert (machine["autoseg"], machine["scipy"]) == (autoseg.__version__, "unknown")
 
 
 def test_what_the_machine_is_said_to_be():

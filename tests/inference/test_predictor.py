@@ -15,6 +15,7 @@ from autoseg.inference import Predictor
 from autoseg.inference.model import WEIGHTS, read_weights
 from autoseg.inference.predictor import model_folders
 from autoseg.inference.sliding_window import predict_logits
+from autoseg.plan import Budget
 
 SPACING = (3.0, 1.5, 1.5)
 # A grid that is neither at the origin nor straight.
@@ -182,6 +183,84 @@ def test_folds_of_different_plans(tmp_path, make_model, make_plan):
     make_model(tmp_path / "fold_1", fold=1, of=make_plan(overlap=0.25))
     with pytest.raises(ModelError, match="the folds were trained by different plans. Train them again, or name one"):
         Predictor.load(tmp_path, "cpu")
+
+
+def test_what_the_folds_of_an_ensemble_may_differ_in(tmp_path, make_model, make_plan):
+    """Another stage of the plan, its budget, its name: nothing of it reaches this stage's networks."""
+    plan = make_plan()
+    other = plan.model_copy(
+        update={
+            "name": "later",
+            "budget": Budget(minutes=3),
+            "stages": {**plan.stages, "2d": make_plan((4, 4)).stages["net"]},
+            "dataset": plan.dataset.model_copy(update={"name": "renamed"}),
+        }
+    )
+    make_model(tmp_path / "fold_0", of=plan)
+    make_model(tmp_path / "fold_1", fold=1, of=other)
+    assert len(Predictor.load(tmp_path, "cpu").networks) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"channels": ("MR",)},
+        {"labels": Labels(values={"background": 0, "kidney": 8})},
+        {"labels": Labels(values={"background": 0, "liver": 7})},
+    ],
+)
+def test_folds_of_different_datasets(tmp_path, make_model, make_plan, other):
+    make_model(tmp_path / "fold_0")
+    make_model(tmp_path / "fold_1", fold=1, of=make_plan(**other))
+    with pytest.raises(ModelError, match="the folds were trained by different plans. Train them again, or name one"):
+        Predictor.load(tmp_path, "cpu")
+
+
+def test_regions_in_another_order(tmp_path, make_model, make_plan):
+    """They are the networks' outputs in their order: averaged, one would be taken for the other."""
+    regions = {"whole": Region(values=(1, 2), paint=1), "core": Region(values=(2,), paint=2)}
+    for fold, order in enumerate((("whole", "core"), ("core", "whole"))):
+        labels = Labels(
+            values={"background": 0, "oedema": 1, "core": 2}, regions={name: regions[name] for name in order}
+        )
+        make_model(tmp_path / f"fold_{fold}", fold, of=make_plan(labels=labels))
+    with pytest.raises(ModelError, match="the folds were trained by different plans"):
+        Predictor.load(tmp_path, "cpu")
+
+
+def test_folds_of_different_stages(tmp_path, make_model, make_plan):
+    plan = make_plan()
+    plan = plan.model_copy(update={"stages": {**plan.stages, "twin": plan.stages["net"]}})
+    make_model(tmp_path / "fold_0", of=plan)
+    make_model(tmp_path / "fold_1", fold=1, of=plan, stage="twin")
+    with pytest.raises(ModelError) as raised:
+        Predictor.load(tmp_path, "cpu")
+    assert str(raised.value) == f"{tmp_path}: the folds belong to different stages (net, twin). Name one fold."
+
+
+def test_the_folds_that_are_averaged_are_said(tmp_path, make_model, caplog):
+    for fold in (1, 0, "all"):
+        make_model(tmp_path / f"fold_{fold}", fold)
+    with caplog.at_level("INFO", "autoseg"):
+        Predictor.load(tmp_path / "fold_0", "cpu")
+        assert not caplog.messages
+        Predictor.load(tmp_path, "cpu")
+    assert caplog.messages == [f"{tmp_path}: averaging folds 0, 1, all"]
+
+
+def test_a_gpu_that_is_too_small(make_predictor):
+    class TooLarge(nn.Module):
+        def forward(self, images):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    predictor = make_predictor([TooLarge()], patch=(4, 4, 4), spacing_mm=(1.0, 1.0, 1.0))
+    with pytest.raises(ModelError) as raised:
+        predictor.predict(voxels((5, 8, 6)), (2.0, 1.0, 1.0))
+    assert str(raised.value) == (
+        "the GPU's memory ran out: an image of 5 × 8 × 6 voxels, 10 × 8 × 6 at the model's spacing, with 2 outputs a "
+        "voxel. Predict it on the processor (--device cpu), cut the image to the part that matters, or end what else "
+        "uses the GPU; fewer folds or mirrored views take as much."
+    )
 
 
 def test_weights_of_another_network(tmp_path, make_model, make_plan):

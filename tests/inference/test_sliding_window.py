@@ -11,6 +11,7 @@ from torch import nn
 
 from autoseg.inference.sliding_window import predict_logits
 from autoseg.inference.tiles import window_starts
+from autoseg.networks import devices
 
 CPU = torch.device("cpu")
 SHAPES = [
@@ -140,7 +141,8 @@ def test_progress_adds_up_to_one(make_stage):
 
 
 @pytest.mark.parametrize(("precision", "seen"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_networks_compute_in_the_plans_precision_and_sums_do_not(make_stage, precision, seen):
+def test_networks_compute_in_the_plans_precision_and_sums_do_not(make_stage, monkeypatch, precision, seen):
+    monkeypatch.setattr(devices, "_cpu_computes_bfloat16", lambda: True)
     dtypes = []
 
     class Convolution(nn.Module):

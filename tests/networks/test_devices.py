@@ -19,8 +19,9 @@ MEMORY = Path("/proc/meminfo")
 def machine(monkeypatch):
     """Pretends that there are GPUs."""
 
-    def pretend(cuda=False, mps=False):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    def pretend(cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     return pretend
@@ -31,11 +32,13 @@ def machine(monkeypatch):
     [
         ({}, "cpu", CPU),
         ({}, "auto", CPU),
-        ({"cuda": True}, "auto", CUDA),
-        ({"cuda": True}, "cpu", CPU),
-        ({"cuda": True}, "cuda:0", torch.device("cuda", 0)),
+        ({}, "cpu:0", torch.device("cpu", 0)),
+        ({"cuda": 1}, "auto", CUDA),
+        ({"cuda": 1}, "cpu", CPU),
+        ({"cuda": 1}, "cuda:0", torch.device("cuda", 0)),
+        ({"cuda": 3}, "cuda:2", torch.device("cuda", 2)),
         ({"mps": True}, "auto", MPS),
-        ({"cuda": True, "mps": True}, "auto", CUDA),
+        ({"cuda": 1, "mps": True}, "auto", CUDA),
     ],
 )
 def test_find_device(machine, there, name, found):
@@ -48,7 +51,15 @@ def test_find_device(machine, there, name, found):
     [
         ({}, "cuda", "device 'cuda' is not to be had on this machine. There is: cpu (or auto)."),
         ({"mps": True}, "cuda:1", "device 'cuda:1' is not to be had on this machine. There is: cpu, mps (or auto)."),
-        ({"cuda": True}, "gpu", "device 'gpu' is not to be had on this machine. There is: cpu, cuda (or auto)."),
+        ({"cuda": 1}, "gpu", "device 'gpu' is not to be had on this machine. There is: cpu, cuda (or auto)."),
+        ({"cuda": 1}, "cuda:x", "device 'cuda:x' is not to be had on this machine. There is: cpu, cuda (or auto)."),
+        ({"cuda": 1}, "cuda:", "device 'cuda:' is not to be had on this machine. There is: cpu, cuda (or auto)."),
+        (
+            {"cuda": 4},
+            "cuda:9",
+            "device 'cuda:9' is not to be had on this machine. There is: cpu, cuda:0 to cuda:3 (or auto).",
+        ),
+        ({}, "cpu:3", "device 'cpu:3' is not to be had on this machine. There is: cpu (or auto)."),
         ({}, "", "device '' is not to be had on this machine. There is: cpu (or auto)."),
     ],
 )
@@ -76,14 +87,16 @@ def test_best_precision(monkeypatch, device, in_hardware, precision):
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"),
+    ("precision", "in_hardware", "dtype"),
     [
-        ("float32", torch.float32),
-        ("bfloat16", torch.bfloat16),
-        ("float16", torch.float32),  # which a CPU would compute slowly, and without a scaler
+        ("float32", True, torch.float32),
+        ("bfloat16", True, torch.bfloat16),
+        ("bfloat16", False, torch.float32),  # which torch would emulate, slower than float32
+        ("float16", True, torch.float32),  # which a CPU would compute slowly, and without a scaler
     ],
 )
-def test_autocast_on_a_cpu(precision, dtype):
+def test_autocast_on_a_cpu(monkeypatch, precision, in_hardware, dtype):
+    monkeypatch.setattr(devices, "_cpu_computes_bfloat16", lambda: in_hardware)
     ones = torch.ones(2, 2)
     with autocast(CPU, precision):
         assert (ones @ ones).dtype == dtype

@@ -209,12 +209,14 @@ FAULTS = [
     (
         "stages.2d.augmentation.2.axes",
         [1, 2],
-        "stages.2d: augmentation.2.axes [1, 2]: a stage of 2 dimensions has axes 0 to 1",
+        "stages.2d: augmentation.2.axes [1, 2]: a stage of 2 dimensions has axes 0 to 1, "
+        "and each is named once at most",
     ),
     (
         "stages.2d.inference",
         {"mirror_axes": [-1]},
-        "stages.2d: inference.mirror_axes [-1]: a stage of 2 dimensions has axes 0 to 1",
+        "stages.2d: inference.mirror_axes [-1]: a stage of 2 dimensions has axes 0 to 1, "
+        "and each is named once at most",
     ),
     (
         "stages.2d.inference",
@@ -271,7 +273,6 @@ def test_every_fault_has_its_line(data):
         ("stages.2d.augmentation.1.std.high=0.5", 0.5),
         ("stages.2d.loss.1.over_batch=false", False),
         ('stages.2d.loss=[{"kind":"dice"}]', [{"kind": "dice"}]),
-        ("dataset.name=a=b", "a=b"),  # only the first = parts path from value
     ],
 )
 def test_a_value_set_by_hand(plan, setting, value):
@@ -331,6 +332,10 @@ def test_all_stages_at_once(data):
         ),
         ("epochs", "--set epochs: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
         ("=50", "--set =50: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
+        (
+            "dataset.name=a=b",  # only the first = parts path from value
+            "--set dataset.name: only values of stages are set by hand; a path begins with 'stages.'",
+        ),
         (
             "stages.2d.training.epochs=0",
             "after --set stages.2d.training.epochs=0: the plan breaks one rule\n"

@@ -6,29 +6,40 @@ import pytest
 
 from autoseg.planner.axis_order import axis_order
 
-
-@pytest.mark.parametrize(
-    ("spacing_mm", "flat", "expected"),
-    [
-        ((3.0, 1.0, 1.0), False, (0, 1, 2)),
-        ((1.0, 3.0, 1.0), False, (1, 0, 2)),
-        ((1.0, 1.0, 3.0), False, (2, 0, 1)),
-        ((1.0, 1.0, 1.0), False, (0, 1, 2)),
-        ((1.0, 2.0, 2.0), False, (1, 0, 2)),  # of two coarsest, the first
-        ((1.0, 2.0, 3.0), True, (0, 1, 2)),  # a picture's own plane
-    ],
-)
-def test_coarsest_first(spacing_mm, flat, expected):
-    assert axis_order(spacing_mm, flat).value == expected
+CUBE = (50, 50, 50)
 
 
 @pytest.mark.parametrize(
-    ("spacing_mm", "flat", "reason"),
+    ("spacing_mm", "shape", "flat", "expected"),
     [
-        ((1.0, 1.0, 3.0), False, "With voxels of 1.00 × 1.00 × 3.00 mm the axis x is the coarsest. It comes first,"),
-        ((1.0, 1.0, 1.0), False, "All axes are sampled alike (1.00 mm), so they stay as they are."),
-        ((1.0, 1.0, 1.0), True, "The images are 2-D; their axes stay as they are."),
+        ((3.0, 1.0, 1.0), CUBE, False, (0, 1, 2)),
+        ((1.0, 3.0, 1.0), CUBE, False, (1, 0, 2)),
+        ((1.0, 1.0, 3.0), CUBE, False, (2, 0, 1)),
+        ((1.0, 1.0, 1.0), CUBE, False, (0, 1, 2)),
+        ((1.0, 2.0, 2.0), CUBE, False, (1, 0, 2)),  # of two coarsest, the first
+        ((1.0, 2.0, 3.0), (1, 50, 50), True, (0, 1, 2)),  # a picture's own plane
+        ((0.5, 1.0, 1.0), (1, 50, 50), False, (0, 1, 2)),  # one slice, finer than its pixels
+        ((2.0, 0.5, 1.0), (50, 1, 50), False, (1, 0, 2)),
+        ((1.0, 2.0, 1.0), (1, 1, 50), False, (1, 0, 2)),  # of two single ones, the coarsest
     ],
 )
-def test_reasons(spacing_mm, flat, reason):
-    assert axis_order(spacing_mm, flat).reason.startswith(reason)
+def test_coarsest_or_single_first(spacing_mm, shape, flat, expected):
+    assert axis_order(spacing_mm, shape, flat).value == expected
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "shape", "flat", "reason"),
+    [
+        ((1.0, 1.0, 3.0), CUBE, False, "With voxels of 1.00 × 1.00 × 3.00 mm the axis x is the coarsest. It comes"),
+        ((1.0, 1.0, 1.0), CUBE, False, "All axes are sampled alike (1.00 mm), so they stay as they are."),
+        ((1.0, 1.0, 1.0), CUBE, True, "The images are 2-D; their axes stay as they are."),
+        (
+            (0.5, 1.0, 1.0),
+            (1, 50, 50),
+            False,
+            "The median image has one voxel along z, so that axis comes first: across",
+        ),
+    ],
+)
+def test_reasons(spacing_mm, shape, flat, reason):
+    assert axis_order(spacing_mm, shape, flat).reason.startswith(reason)

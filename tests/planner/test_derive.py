@@ -107,6 +107,13 @@ def test_coarse_axis_comes_first(make_fingerprint, unasked):
     assert volume.augmentation[0].in_plane
 
 
+def test_one_slice_thinner_than_its_pixels(make_fingerprint, unasked):
+    plan = derive_plan(make_fingerprint([(0.5, 1.0, 1.0)] * 20, [(1, 256, 240)] * 20), Budget(), unasked)
+    assert list(plan.stages) == ["2d"]
+    assert plan.stages["2d"].preprocessing.axis_order == (0, 1, 2)
+    assert plan.stages["2d"].preprocessing.spacing_mm == (1.0, 1.0)
+
+
 def test_left_and_right_are_not_mirrored(make_fingerprint, unasked):
     kidneys = Labels(values={"background": 0, "kidney_left": 1, "kidney_right": 2})
     plan = derive_plan(make_fingerprint([(1.0, 1.0, 1.0)] * 5, [(64, 64, 64)] * 5, labels=kidneys), Budget(), unasked)

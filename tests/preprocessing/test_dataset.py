@@ -145,7 +145,7 @@ def spoil_label_file(case):
             "case 'b': label and image lie on different grids\n"
             "  image  10 × 12 × 14 voxels of 2.00 × 1.00 × 1.50 mm   {folder}/b_0000.nii.gz\n"
             "  label  10 × 12 × 13 voxels of 2.00 × 1.00 × 1.50 mm   {folder}/b.nii.gz\n"
-            "Resample the label onto the image (nearest neighbour), or leave the case out of dataset.json.",
+            "Resample the label onto the image (nearest neighbour), or leave the case out.",
         ),
         (
             spoil_label_file,
@@ -181,7 +181,7 @@ def test_an_error_comes_out_of_another_process(dataset, tmp_path):
 
 def test_a_case_without_a_label_map(dataset, tmp_path):
     cases = (replace(dataset.cases[0], label=None), *dataset.cases[1:])
-    with pytest.raises(DatasetError, match=r"^case 'a': it has no label map\. Add it, or take the case out of the tr"):
+    with pytest.raises(DatasetError, match=r"^case 'a': no label map\. Add it, or take the case out of the training"):
         prepare(replace(dataset, cases=cases), tmp_path)
 
 

@@ -101,6 +101,20 @@ def test_a_kill_while_a_case_is_written_anew_leaves_it_undone(tmp_path, monkeypa
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_full_disk(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise RuntimeError("Error while creating the NDArray")
+
+    monkeypatch.setattr("autoseg.preprocessing.store.blosc2.asarray", full)
+    with pytest.raises(WorkspaceError) as error:
+        write(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/a.image.b2nd: cannot be written (Error while creating the NDArray): is the disk full? "
+        "What is done is kept; run the same command again."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_open_prepared(tmp_path):
     case = write(tmp_path)
     assert open_prepared(tmp_path, ["a"]) == [case]

@@ -40,7 +40,6 @@ DECISIONS = {
         facts={"spacings_mm": [[1.0, 1.0]] * 200},
         reason="The median of the cases. " + "It is told at some length, as a reason may be. " * 4,
     ),
-    "stages.3d_lowres": Decision(value=None, rule="lowres", reason="The patch already sees the whole image."),
     "budget.minutes": Decision(value=20.0, rule="hand-set", reason="Asked for."),
 }
 
@@ -83,11 +82,6 @@ Stage 2d
     batch_size = 4
         Twelve would take too long.
         rule: batch_size; from memory_gb 8, largest 12
-
-Stage 3d_lowres (not in the plan)
-  3d_lowres = null
-      The patch already sees the whole image.
-      rule: lowres
 """
 
 
@@ -118,6 +112,14 @@ def test_parts_come_in_the_order_of_the_work_and_others_last() -> None:
         "  inference",
         "  novelty = 1",
     ]
+
+
+def test_a_decision_about_a_whole_stage_comes_first() -> None:
+    whole = Decision(value="nnunet", rule="--like", reason="Taken from another plan.")
+    decisions = {"stages.2d.loss": Decision(value=1, rule="r", reason="Because."), "stages.2d": whole}
+    lines = explain(plan(decisions=decisions)).splitlines()
+    start = lines.index("Stage 2d") + 1
+    assert lines[start : start + 4] == ["  2d = nnunet", "      Taken from another plan.", "      rule: --like", ""]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class CaseInMemory:
     targets: Sequence[NDArray[np.int32]] = ()
     annotated: NDArray[np.int32] | None = None
     read: list[str] = field(default_factory=list)
+    record: Any = field(default_factory=lambda: SimpleNamespace(sources=()))  # of the files it was prepared from
 
     def image(self) -> NDArray[np.float32]:
         return self.pixels.copy()

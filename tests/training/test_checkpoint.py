@@ -60,8 +60,8 @@ def test_another_job(folder, job):
     with pytest.raises(TrainingError) as refused:
         read_checkpoint(folder, "job")
     assert str(refused.value) == (
-        f"{folder}: holds a training by another plan, or on other cases. "
-        "Remove the folder to train anew, or give the new plan another name (--name)."
+        f"{folder}: holds a training by another plan, on other cases, or on files that have changed since. "
+        "Remove the folder to train anew, or derive the new plan under another name (autoseg plan … --name NAME)."
     )
 
 

@@ -173,8 +173,8 @@ def test_another_training_in_the_same_folder(make_job, make_stage, prepared, fol
     with pytest.raises(TrainingError) as refused:
         fit(job)
     assert str(refused.value) == (
-        f"{folder}: holds a training by another plan, or on other cases. "
-        "Remove the folder to train anew, or give the new plan another name (--name)."
+        f"{folder}: holds a training by another plan, on other cases, or on files that have changed since. "
+        "Remove the folder to train anew, or derive the new plan under another name (autoseg plan … --name NAME)."
     )
 
 
@@ -220,7 +220,12 @@ def test_an_image_with_nan(make_job, prepared, case_in_memory, folder):
     interrupt(make_job(), 4)
     before = (folder / "resume.pt").read_bytes()
     broken = [
-        case_in_memory(case.name, np.full((1, 9, 24, 20), np.nan, np.float32), np.zeros((9, 24, 20), np.int16))
+        case_in_memory(
+            case.name,
+            np.full((1, 9, 24, 20), np.nan, np.float32),
+            np.zeros((9, 24, 20), np.int16),
+            record=case.record,
+        )
         for case in prepared
     ]
     with pytest.raises(

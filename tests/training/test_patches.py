@@ -95,9 +95,14 @@ def test_what_a_patch_is_centred_on(targets, annotated, foreground, expected):
         (12, 0.33, [8, 9, 10, 11]),
         (3, 0.0, []),
         (3, 1.0, [0, 1, 2]),
-        (1, 0.33, []),
     ],
 )
 def test_which_samples_of_a_batch_are_foreground(batch_size, fraction, foreground):
     """Those from round(batch · (1 - fraction)) on, as in nnU-Net."""
-    assert [place for place in range(batch_size) if is_foreground_sample(place, batch_size, fraction)] == foreground
+    drawn = [is_foreground_sample(place, batch_size, fraction, None) for place in range(batch_size)]
+    assert [place for place, chosen in enumerate(drawn) if chosen] == foreground
+
+
+def test_a_batch_of_one_is_foreground_as_often():
+    generator = np.random.default_rng(0)
+    assert 600 < sum(is_foreground_sample(0, 1, 0.33, generator) for _ in range(2000)) < 720

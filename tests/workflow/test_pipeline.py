@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError, DatasetError, WorkspaceError
-from autoseg.plan import with_settings
 from autoseg.workflow import ModelJob, Request, list_jobs, pipeline, plan_dataset, run_job
 
 ASKED = Request(device="cpu", memory_gb=4.0)
@@ -62,7 +61,7 @@ def test_unknown_stages_and_folds_are_told_before_anything_is_trained(dataset, p
 @pytest.mark.parametrize("by_plan", [True, False])
 def test_an_absent_device_is_told_before_anything_is_prepared(dataset, plan, workspace, by_plan, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    elsewhere = with_settings(plan, ["budget.device=mps"])
+    elsewhere = plan.model_copy(update={"budget": plan.budget.model_copy(update={"device": "mps"})})
     job = ModelJob("2d", 0, False)
     with pytest.raises(AutosegError, match="device 'mps' is not to be had on this machine"):
         if by_plan:

@@ -142,8 +142,8 @@ def test_a_plan_that_models_were_trained_by_is_not_replaced(fingerprint, workspa
         plan_in_workspace(fingerprint, workspace, "default", other)
     assert str(raised.value) == (
         f"{workspace.plan_file('default')}: models were trained by this plan, and it differs from what is asked for "
-        f"now ({difference}). Give the new plan another name (--name NAME), or leave the options out to go on with "
-        "this one."
+        f"now ({difference}). Derive the new plan under another name (autoseg plan … --name NAME), or leave the "
+        "options out to go on with this one."
     )
     assert workspace.read_plan() == first
     assert plan_in_workspace(fingerprint, workspace, "second", ASKED).name == "second"

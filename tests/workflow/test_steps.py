@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -196,15 +197,25 @@ def test_a_model_by_another_plan_is_not_taken_for_this_one(trained, plan):
     with pytest.raises(WorkspaceError) as raised:
         train(other, STAGE, 0, trained)
     assert str(raised.value) == (
-        f"{trained.fold_folder(plan, STAGE, 0)}: this model was trained by another plan. Remove the folder to train "
-        "anew, or give the new plan another name (--name NAME)."
+        f"{trained.fold_folder(plan, STAGE, 0)}: this model was trained by another plan, on other cases, or on "
+        "files that have changed since. Remove the folder to train anew, or derive the new plan under another name "
+        "(autoseg plan … --name NAME)."
     )
 
 
 def test_a_model_of_other_cases_is_not_taken_for_this_one(own_dataset, own_trained, plan):
     fewer = without(own_dataset, "kidneys_004")
     preprocess(fewer, plan, STAGE, own_trained, jobs=1)
-    with pytest.raises(WorkspaceError, match=r"fold_0: this model was trained on other cases\. Remove the folder to"):
+    with pytest.raises(WorkspaceError, match="fold_0: this model was trained by another plan, on other cases, or on"):
+        train(plan, STAGE, 0, own_trained)
+
+
+def test_a_model_of_files_that_have_changed_is_not_taken_for_theirs(own_dataset, own_trained, plan):
+    trains = own_trained.read_fold(0).training[0]
+    label = next(case.label for case in own_dataset.cases if case.name == trains)
+    os.utime(label, ns=(0, 0))
+    preprocess(own_dataset, plan, STAGE, own_trained, jobs=1)
+    with pytest.raises(WorkspaceError, match="or on files that have changed since"):
         train(plan, STAGE, 0, own_trained)
 
 
@@ -212,7 +223,7 @@ def test_an_unfinished_training_on_other_cases_is_not_continued(own_dataset, own
     (own_trained.fold_folder(plan, STAGE, 0) / "weights.safetensors").unlink()
     fewer = without(own_dataset, "kidneys_004")
     preprocess(fewer, plan, STAGE, own_trained, jobs=1)
-    with pytest.raises(TrainingError, match="holds a training by another plan, or on other cases"):
+    with pytest.raises(TrainingError, match="holds a training by another plan, on other cases, or on files"):
         train(plan, STAGE, 0, own_trained, workers=0)
 
 
