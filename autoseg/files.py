@@ -38,6 +38,10 @@ def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
         with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
             os.fsync(written.fileno())
         temporary.replace(target)
+    except OSError as problem:
+        if problem.filename in (None, str(temporary)):
+            problem.filename = str(target)  # what the user knows it by
+        raise
     finally:
         temporary.unlink(missing_ok=True)
         _remove_left_overs(target, suffix)
@@ -70,7 +74,7 @@ def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
         return json.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{source}: no such file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise error(f"{source}: not a JSON file ({problem}). Mend it or remove it.") from None
 
 

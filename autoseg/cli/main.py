@@ -33,6 +33,9 @@ MENDABLE = (
     errno.EEXIST,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
 )
 
 app = typer.Typer(
@@ -64,6 +67,6 @@ def main() -> None:
         complain(f"{place}: {problem.strerror}. Mend that and run the same command again; what is done is kept.")
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            err.print("\nInterrupted. The same command continues where it stopped.")
+            err.print("\nInterrupted. What is finished is kept; the same command goes on from there.")
         raise
     sys.exit(USER_ERROR)

@@ -111,6 +111,6 @@ def parse_fold(text: str, option: str = "--fold") -> int | str:
     """A fold's number, or "all"."""
     if text == "all":
         return text
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal() and len(text) < 4):
         raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint=option)
     return int(text)

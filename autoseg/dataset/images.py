@@ -6,6 +6,7 @@ Comes in: paths. Goes out: `Image`, a (channels, z, y, x) array with its grid; a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,9 @@ def read_header(path: str | Path) -> Header:
     if vectors == 4 and path.suffix.lower() == ".png":
         vectors = 3  # the fourth is transparency
     spatial = min(dimensions, 3)
+    if not all(0 < size_mm < math.inf for size_mm in spacing_mm[:spatial]):
+        found = " × ".join(f"{size_mm:g}" for size_mm in spacing_mm[:spatial])
+        raise DatasetError(f"{path}: voxels of {found} mm. Correct the spacing in the file's header: it is above 0.")
     direction = np.reshape(reader.GetDirection(), (dimensions, dimensions))[:spatial, :spatial]
     grid = Grid(
         shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),

@@ -63,8 +63,14 @@ def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> No
     """Writes a model; the weights come last, so their presence says that it is whole."""
     write_json(folder / DESCRIPTION, model.model_dump(mode="json"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+    try:
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file(tensors, temporary)
+    except SafetensorError as problem:  # what safetensors makes of a full disk
+        raise ModelError(
+            f"{folder / WEIGHTS}: the weights cannot be written ({problem}): is the disk full? Make room and run the "
+            "same command again; the training is kept."
+        ) from None
 
 
 def read_model(folder: Path) -> Model:

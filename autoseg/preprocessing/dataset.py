@@ -5,6 +5,7 @@ Comes in: `Dataset`, the plan's `Preprocessing`, a folder. Goes out: a `Prepared
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -86,23 +87,28 @@ def _prepare(
     class_map = prepare_labels(label_map, placement, description.labels)
     record = Record(sources=sources, shape=(len(array), *placement.shape), placement=placement)
     locations = sample_locations(class_map, description.labels)
+    if _is_done(case, folder):  # by another command, meanwhile: one that may be reading it already
+        return
     write_prepared(PreparedCase(case.name, folder), array, class_map, locations, record, patch_size)
 
 
 def _is_done(case: Case, folder: Path) -> bool:
     prepared = PreparedCase(case.name, folder)
     try:
-        return prepared.record.sources == _sources(case) and all(
-            path.exists() for path in (prepared.image_path, prepared.labels_path, prepared.locations_path)
-        )
-    except (WorkspaceError, DatasetError):
+        recorded = [(source.path, source.size, source.modified_ns) for source in prepared.record.sources]
+    except WorkspaceError:
         return False
+    try:
+        found = [_stamp(path) for path in _files(case)]
+    except OSError:
+        return False
+    files = (prepared.image_path, prepared.labels_path, prepared.locations_path)
+    return recorded == found and all(path.exists() for path in files)
 
 
 def _sources(case: Case) -> tuple[Source, ...]:
-    paths = [*case.images, case.label] if case.label else case.images
     try:
-        return tuple(_source(path.resolve()) for path in paths)
+        return tuple(_source(path) for path in _files(case))
     except OSError as problem:
         raise DatasetError(
             f"{problem.filename}: cannot be read ({problem.strerror}). Restore the file, or leave the case out."
@@ -110,5 +116,17 @@ def _sources(case: Case) -> tuple[Source, ...]:
 
 
 def _source(path: Path) -> Source:
-    status = path.stat()
-    return Source(path=str(path), size=status.st_size, modified_ns=status.st_mtime_ns)
+    name, size, modified_ns = _stamp(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Source(path=name, size=size, modified_ns=modified_ns, sha256=digest)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """What tells at a glance whether a file has changed: path, size, time of the last change."""
+    status = path.resolve().stat()
+    return str(path.resolve()), status.st_size, status.st_mtime_ns
+
+
+def _files(case: Case) -> tuple[Path, ...]:
+    return (*case.images, case.label) if case.label else case.images

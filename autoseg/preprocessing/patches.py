@@ -14,6 +14,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from numpy.typing import NDArray
 
 from autoseg.geometry import Shape
+from autoseg.preprocessing.store import damaged
 
 
 def read_patch(
@@ -29,10 +30,16 @@ def read_patch(
 
     Returns:
         (channels, *size), the array's dtype. Of an array in memory it may be a view.
+
+    Raises:
+        WorkspaceError: the array on disk is damaged.
     """
     box = [[first, first + count] for first, count in zip(start, size, strict=True)]
     # crop_and_pad_nd fills a patch that misses the array altogether with 0, whatever the pad value.
     if any(stop <= 0 or first >= extent for (first, stop), extent in zip(box, array.shape[1:], strict=True)):
         return np.full((array.shape[0], *size), pad_value, dtype=array.dtype)
-    patch: NDArray[Any] = crop_and_pad_nd(array, box, pad_value)
+    try:
+        patch: NDArray[Any] = crop_and_pad_nd(array, box, pad_value)
+    except RuntimeError:  # a chunk that does not decompress
+        raise damaged(getattr(array, "urlpath", "an array")) from None
     return patch

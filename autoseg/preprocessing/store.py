@@ -12,6 +12,7 @@ Comes in: the arrays of one case. Goes out: `PreparedCase`, a name and a folder,
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +44,13 @@ class Source(Frozen):
         path: absolute.
         size: bytes.
         modified_ns: time of its last change, nanoseconds since 1970.
+        sha256: of its content; the same where a file was only copied or touched.
     """
 
     path: str
     size: int
     modified_ns: int
+    sha256: str
 
 
 class Record(Frozen):
@@ -88,10 +91,13 @@ class PreparedCase:
 
     def locations(self) -> Locations:
         """Voxels of every target."""
-        with np.load(self.locations_path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        annotated = arrays.pop("annotated", None)
-        return Locations(tuple(arrays[str(index)] for index in range(len(arrays))), annotated)
+        try:
+            with self.locations_path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            annotated = arrays.pop("annotated", None)
+            return Locations(tuple(arrays[str(index)] for index in range(len(arrays))), annotated)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            raise damaged(self.locations_path) from None
 
     @property
     def record(self) -> Record:
@@ -219,4 +225,12 @@ def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
 
 def _open(path: Path) -> blosc2.NDArray:
     mapped = None if sys.platform == "win32" else "r"  # Windows lets nobody replace a mapped file
-    return blosc2.open(str(path), mode="r", mmap_mode=mapped, dparams=ONE_THREAD)
+    try:
+        return blosc2.open(str(path), mode="r", mmap_mode=mapped, dparams=ONE_THREAD)
+    except (RuntimeError, OSError, ValueError):
+        raise damaged(path) from None
+
+
+def damaged(path: str | Path) -> WorkspaceError:
+    """What is said of a file of the store that cannot be read."""
+    return WorkspaceError(f"{path}: damaged. Remove it and run the same command again: the case is prepared anew.")

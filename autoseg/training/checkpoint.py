@@ -39,9 +39,19 @@ class Checkpoint(TypedDict):
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Writes the resume file, atomically."""
-    with atomic_path(folder / RESUME) as temporary:
-        torch.save(checkpoint, temporary)
+    """Writes the resume file, atomically.
+
+    Raises:
+        TrainingError: it cannot be written; the checkpoint before is kept.
+    """
+    try:
+        with atomic_path(folder / RESUME) as temporary:
+            torch.save(checkpoint, temporary)
+    except RuntimeError as problem:  # what torch makes of a full disk
+        raise TrainingError(
+            f"{folder / RESUME}: the checkpoint cannot be written ({str(problem).splitlines()[0][:120]}): is the disk "
+            "full? The checkpoint before is kept; make room and run the same command again."
+        ) from None
 
 
 def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:

@@ -22,7 +22,7 @@ from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from numpy.typing import NDArray
 
-from autoseg.errors import TrainingError
+from autoseg.errors import AutosegError, TrainingError
 from autoseg.parallel import available_cores
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import Spatial
@@ -139,6 +139,8 @@ class _Loader(SlimDataLoaderBase):  # type: ignore[misc]
         self.next_iteration += self.number_of_threads_in_multithreaded
         try:
             return {"samples": self.source.batch(iteration)}
+        except AutosegError as problem:
+            return {"problem": problem}
         except Exception:  # handed over to the main process, which raises it
             return {"failure": traceback.format_exc()}
 
@@ -168,6 +170,8 @@ def _received(loader: MultiThreadedAugmenter) -> Iterator[list[Sample]]:
                 "a process that loads training patches was killed, most likely because memory ran out. "
                 "Run the same command again to continue from the last checkpoint, with fewer --workers."
             ) from None
+        if "problem" in item:
+            raise item["problem"]
         if "failure" in item:
             raise TrainingError(f"a process that loads training patches failed:\n{item['failure']}")
         yield item["samples"]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from autoseg.errors import TrainingError
 from autoseg.files import content_hash, write_text
 from autoseg.plan import Plan, Stage
 from autoseg.preprocessing import PreparedCase
@@ -72,14 +73,14 @@ class Job:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of what decides the weights: the stage, the labels, the cases and the state of their files."""
+        """Hash of what decides the weights: the stage, the labels, the cases and the content of their files."""
         stage, dataset = self.stage.model_dump(mode="json"), self.plan.dataset.model_dump(mode="json")
         return content_hash([stage, dataset, [_state(case) for case in self.training], _names(self.validation)])
 
 
 def _state(case: PreparedCase) -> list[Any]:
-    """Name, and size and time of change of the files a case was prepared from, wherever they lie."""
-    return [case.name, [[source.size, source.modified_ns] for source in case.record.sources]]
+    """Name of a case, and the content of the files it was prepared from, wherever they lie."""
+    return [case.name, [source.sha256 for source in case.record.sources]]
 
 
 def _names(cases: Sequence[PreparedCase]) -> list[str]:
@@ -182,10 +183,16 @@ def _resume(run: _Run, job: Job) -> None:
     checkpoint = read_checkpoint(job.folder, job.identity)
     if checkpoint is None:
         return
-    run.learner.network.load_state_dict(checkpoint["network"])
-    run.learner.optimizer.load_state_dict(checkpoint["optimizer"])
-    run.learner.scaler.load_state_dict(checkpoint["scaler"])
-    run.iteration, run.seconds, run.rows = checkpoint["iteration"], checkpoint["seconds"], checkpoint["rows"]
+    try:
+        run.learner.network.load_state_dict(checkpoint["network"])
+        run.learner.optimizer.load_state_dict(checkpoint["optimizer"])
+        run.learner.scaler.load_state_dict(checkpoint["scaler"])
+        run.iteration, run.seconds, run.rows = checkpoint["iteration"], checkpoint["seconds"], checkpoint["rows"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        raise TrainingError(
+            f"{job.folder}: the checkpoint does not fit the training it names ({type(problem).__name__}). "
+            "Remove resume.pt to start this training over."
+        ) from None
     _write_log(run, job)  # it was not, if the kill came right after the checkpoint
     logger.info("%s: continuing after epoch %d (%.1f minutes)", job.title, len(run.rows) - 1, run.seconds / 60)
 

@@ -17,7 +17,9 @@ from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint
 from autoseg.networks.devices import best_precision, find_device, memory_gb
 from autoseg.plan import Budget, Decision, Plan, Stage, check_plan, with_settings, write_plan
+from autoseg.plan.training import Training
 from autoseg.planner import Machine, derive_plan
+from autoseg.planner.time import MINIMUM_ITERATIONS
 from autoseg.training import seconds_per_iteration
 from autoseg.workflow.workspace import Workspace
 
@@ -112,7 +114,24 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
     else:
         plan = make_plan(fingerprint, budget, name, request.settings)
     write_plan(path, plan)
+    for stage_name, stage in plan.stages.items():
+        _warn_of_short(stage_name, stage.training)
     return plan
+
+
+def _warn_of_short(stage: str, training: Training) -> None:
+    """Says so where the time is too short for the network to learn much, on this machine as it was when timed."""
+    iterations = training.epochs * training.iterations_per_epoch
+    if training.minutes is not None and iterations < MINIMUM_ITERATIONS:
+        needed = training.minutes * MINIMUM_ITERATIONS / iterations
+        logger.warning(
+            "warning: about %d iterations of %s fit %g minutes on this machine as it is now; "
+            "give it %.2g minutes or more, or an idle machine, for a model worth having",
+            iterations,
+            stage,
+            training.minutes,
+            needed,
+        )
 
 
 def resolve_budget(request: Request) -> Budget:

@@ -114,7 +114,7 @@ def test_interruptions(autoseg, monkeypatch):
     monkeypatch.setattr(Dataset, "open", failing(KeyboardInterrupt()))
     ran = autoseg("check", "somewhere")
     assert ran.code == 130
-    assert ran.err.endswith("Interrupted. The same command continues where it stopped.")
+    assert ran.err.endswith("Interrupted. What is finished is kept; the same command goes on from there.")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT])

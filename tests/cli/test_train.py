@@ -73,7 +73,7 @@ def test_an_interrupted_training_is_continued(autoseg, finished, own_work, monke
     monkeypatch.setattr(loop, "take_step", interrupted)
     ran = autoseg(*command, *chosen)
     assert ran.code == 130
-    assert "Interrupted. The same command continues where it stopped." in ran.err
+    assert "Interrupted. What is finished is kept; the same command goes on from there." in ran.err
     folder = own_work / "models" / "default" / "3d_fullres" / "fold_1"
     assert not (folder / "weights.safetensors").exists()
     assert len((folder / "log.jsonl").read_text().splitlines()) == 1

@@ -368,3 +368,16 @@ def test_channels_on_different_grids_are_shown(tmp_path, write_volume):
         f"  channel 1  4 × 5 × 7 voxels of 3.00 × 2.00 × 1.50 mm   {second}\n"
         "Resample the channels onto one grid."
     )
+
+
+def test_voxels_of_a_negative_size(tmp_path):
+    path = tmp_path / "a.nii"
+    write_image(path, np.zeros((2, 3, 4), np.int16), plain_grid((2, 3, 4), (1.0, 1.0, 1.0)))
+    header = bytearray(path.read_bytes())
+    header[80:84] = np.float32(-2.0).tobytes()  # pixdim[1], the voxel size along x
+    path.write_bytes(header)
+    with pytest.raises(DatasetError) as refused:
+        read_grid(path)
+    assert str(refused.value) == (
+        f"{path}: voxels of -2 × 1 × 1 mm. Correct the spacing in the file's header: it is above 0."
+    )

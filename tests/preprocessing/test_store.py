@@ -17,7 +17,7 @@ LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 REGIONS = {"whole": Region(values=(1, 2), paint=1), "tumour": Region(values=(2,), paint=2)}
 SHAPE = (12, 30, 40)
 RECORD = Record(
-    sources=(Source(path="/data/a_0000.nii.gz", size=7, modified_ns=1_700_000_000_123_456_789),),
+    sources=(Source(path="/data/a_0000.nii.gz", size=7, modified_ns=1_700_000_000_123_456_789, sha256="0" * 64),),
     shape=(2, *SHAPE),
     placement=Placement(
         native_shape=SHAPE,

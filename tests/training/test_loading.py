@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.errors import TrainingError
+from autoseg.errors import TrainingError, WorkspaceError
 from autoseg.training.augmentation import make_batch
 from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
 
@@ -177,16 +177,26 @@ def test_the_last_places_of_a_batch_are_foreground(make_stage, case_in_memory):
     assert hits[:, :4].mean() < 0.5
 
 
-def test_a_reader_that_fails_says_why(make_stage, prepared):
+def test_a_damaged_case_is_named(make_stage, prepared):
     absent = prepared[0].__class__("absent", prepared[0].folder)
     source = PatchSource([absent], make_stage(), TRAINING)
+    with (
+        load_batches(source, 0, workers=1) as batches,
+        pytest.raises(WorkspaceError, match=r"absent\.image\.b2nd: "),
+    ):
+        next(batches)
+    assert not multiprocessing.active_children()
+
+
+def test_a_reader_that_fails_says_why(make_stage, case_in_memory):
+    shapeless = case_in_memory("shapeless", None, None)
+    source = PatchSource([shapeless], make_stage(), TRAINING)
     with load_batches(source, 0, workers=1) as batches, pytest.raises(TrainingError) as refused:
         next(batches)
     first, *traceback = str(refused.value).splitlines()
     assert first == "a process that loads training patches failed:"
     assert traceback[0] == "Traceback (most recent call last):"
-    assert traceback[-1].startswith("FileNotFoundError: ")
-    assert "absent.image.b2nd" in traceback[-1]
+    assert traceback[-1].startswith("AttributeError: 'NoneType' object has no attribute 'copy'")
     assert not multiprocessing.active_children()
 
 
