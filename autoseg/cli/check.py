@@ -16,7 +16,7 @@ def check(dataset: DatasetPath, jobs: Jobs = None, quiet: Quiet = False, verbose
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset, can_train, check_dataset
 
-    opened = Dataset.open(dataset)
+    opened = Dataset.open(dataset, lenient=True)  # what is wrong with dataset.json is a finding like the others
     findings = check_dataset(opened, jobs, progress)
     for finding in findings:
         show(str(finding))

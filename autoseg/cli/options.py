@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
+    from autoseg.plan import PresetName
     from autoseg.workflow import Request, Workspace
 
 
@@ -26,6 +27,15 @@ def _known_device(name: str | None) -> str | None:
 
     if name is not None and name.partition(":")[0] not in DEVICES:
         raise typer.BadParameter(f"'{name}' is none of {', '.join(DEVICES)}")
+    return name
+
+
+def _known_preset(name: str | None) -> str | None:
+    from autoseg.plan import PresetName
+
+    known = get_args(PresetName)
+    if name is not None and name not in known:
+        raise typer.BadParameter(f"'{name}' is none of {', '.join(known)}")
     return name
 
 
@@ -76,11 +86,28 @@ Like = Annotated[
     Path | None,
     typer.Option(metavar="PLAN.json", help="Takes the stages of this plan instead of deriving them."),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        callback=_known_preset,
+        help="Rules to derive the plan by: standard, or nnU-Net's own: nnunet, nnunet-resenc-m, -l, -xl. "
+        "[default: standard]",
+    ),
+]
+Timings = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PLAN.json", help="With --minutes: takes the machine's speed from this plan, made on it, not from here."
+    ),
+]
 NewPlanName = Annotated[str, typer.Option("--name", metavar="NAME", callback=_plan_name, help="Name of the plan.")]
 PlanName = Annotated[
     str, typer.Option("--plan", metavar="NAME", callback=_plan_name, help="Which plan of the workspace to use.")
 ]
-StageName = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_fullres.")]
+StageName = Annotated[
+    str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_lowres, 3d_fullres.")
+]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
 Workers = Annotated[
     int | None,
@@ -90,21 +117,36 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Shows results and er
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of what is going on.")]
 
 
-def open_workspace(dataset: Dataset, path: Path | None) -> Workspace:
+def open_workspace(dataset: Dataset | Path, path: Path | None) -> Workspace:
     """The workspace that was named, or the default one of the dataset."""
     from autoseg.workflow import Workspace
 
-    return Workspace(path or Path("autoseg-work") / dataset.path.resolve().name)
+    folder = dataset if isinstance(dataset, Path) else dataset.path
+    return Workspace(path or Path("autoseg-work") / folder.resolve().name)
 
 
 def make_request(
-    device: str | None, memory: float | None, minutes: float | None, settings: list[str] | None, like: Path | None
+    device: str | None,
+    memory: float | None,
+    minutes: float | None,
+    settings: list[str] | None,
+    like: Path | None,
+    preset: str | None,
+    timings: Path | None = None,
 ) -> Request:
-    """What the options ask of a plan."""
-    from autoseg.plan import read_plan
-    from autoseg.workflow import Request
+    """What the options ask of a plan.
 
-    return Request(device, memory, minutes, settings or (), read_plan(like) if like else None)
+    Raises:
+        PlanError: they contradict each other, or the plan to take stages from cannot be read.
+    """
+    from autoseg.plan import read_plan
+    from autoseg.workflow import Request, check_request
+
+    taken = read_plan(like) if like else None
+    known = read_plan(timings) if timings else None
+    return check_request(
+        Request(device, memory, minutes, settings or (), taken, cast("PresetName | None", preset), known)
+    )
 
 
 def parse_fold(text: str, option: str = "--fold") -> int | str:

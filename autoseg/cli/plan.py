@@ -16,8 +16,10 @@ from autoseg.cli.options import (
     Memory,
     Minutes,
     NewPlanName,
+    Preset,
     Quiet,
     Settings,
+    Timings,
     Verbose,
     WorkspacePath,
     make_request,
@@ -31,6 +33,8 @@ def plan(
     device: Device = None,
     memory: Memory = None,
     minutes: Minutes = None,
+    preset: Preset = None,
+    timings: Timings = None,
     like: Like = None,
     settings: Settings = None,
     name: NewPlanName = "default",
@@ -44,19 +48,19 @@ def plan(
 ) -> None:
     """Derives a plan from the dataset's fingerprint and a budget.
 
+    DATASET may also be a folder with nothing but nnU-Net's dataset.json and dataset_fingerprint.json.
+
     With --minutes the candidate networks are timed on this machine, and one is chosen that it can
     really train in the time.
     """
     set_verbosity(quiet, verbose)
-    from autoseg.dataset import Dataset
     from autoseg.plan import write_plan
     from autoseg.reporting import explain as explained
-    from autoseg.workflow import fingerprint_in_workspace, plan_in_workspace
+    from autoseg.workflow import facts_of, plan_in_workspace
 
-    request = make_request(device, memory, minutes, settings, like)
-    opened = Dataset.open(dataset)
-    space = open_workspace(opened, workspace)
-    facts = fingerprint_in_workspace(opened, space, jobs, progress)
+    request = make_request(device, memory, minutes, settings, like, preset, timings)
+    space = open_workspace(dataset, workspace)
+    facts = facts_of(dataset, space, jobs, progress)
     derived = plan_in_workspace(facts, space, name, request)
     say(f"Plan: {space.plan_file(name)}")
     if output:

@@ -15,9 +15,11 @@ from autoseg.cli.options import (
     Memory,
     Minutes,
     NewPlanName,
+    Preset,
     Quiet,
     Settings,
     StageName,
+    Timings,
     Verbose,
     Workers,
     WorkspacePath,
@@ -39,6 +41,8 @@ def run(
     device: Device = None,
     memory: Memory = None,
     minutes: Minutes = None,
+    preset: Preset = None,
+    timings: Timings = None,
     like: Like = None,
     settings: Settings = None,
     name: NewPlanName = "default",
@@ -57,7 +61,7 @@ def run(
     from autoseg.workflow import list_jobs, plan_dataset, run_job
 
     chosen_folds = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
-    request = make_request(device, memory, minutes, settings, like)
+    request = make_request(device, memory, minutes, settings, like, preset, timings)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     plan = plan_dataset(opened, space, request, name, jobs, progress)

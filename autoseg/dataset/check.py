@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.dataset import IMAGES_REMEDY, Case, Dataset
 from autoseg.dataset.description import Description
 from autoseg.dataset.images import read_image, read_label_map
 from autoseg.dataset.labels import Labels
 from autoseg.dataset.mismatch import Part, describe_mismatch
+from autoseg.dataset.outliers import REMEDY, outliers
 from autoseg.errors import AutosegError
+from autoseg.geometry import Grid
 from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
 
@@ -58,9 +60,9 @@ def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress 
     """
     if not dataset.cases:
         remedy = "Put images and label maps where the layout expects them (nnU-Net: imagesTr and labelsTr)."
-        return [Finding("error", None, f"{dataset.path} holds no training cases", remedy)]
+        return [*_faults(dataset), Finding("error", None, f"{dataset.path} holds no training cases", remedy)]
     examined = map_items(
-        partial(_examine, dataset.path, dataset.description),
+        partial(_examine, dataset.path, dataset.description, dataset.has_images),
         dataset.cases,
         jobs,
         "checking",
@@ -68,9 +70,12 @@ def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress 
         name=lambda case: case.name,
     )
     return [
+        *_faults(dataset),
+        *_images(dataset),
         *_number_of_cases(dataset),
         *_labels_never_seen(dataset.description.labels, examined),
         *_duplicates(examined),
+        *_outliers(examined),
         *(finding for case in examined for finding in case.findings),
     ]
 
@@ -80,6 +85,14 @@ def can_train(findings: Sequence[Finding]) -> bool:
     return not any(finding.severity == "error" for finding in findings)
 
 
+class _Sized(NamedTuple):
+    """A case whose grid could be read, as `outliers` compares them."""
+
+    name: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+
 @dataclass
 class _Examined:
     """One case: what was found in it, and what the whole dataset has to know of it.
@@ -87,18 +100,31 @@ class _Examined:
     Attributes:
         values: in the label map; empty where it could not be read.
         digest: of the image's voxels; None where not all could be read.
+        grid: of the image, else of the label map; None where neither could be read.
     """
 
     name: str
     findings: list[Finding] = field(default_factory=list)
     values: frozenset[int] = frozenset()
     digest: bytes | None = None
+    grid: Grid | None = None
 
     def error(self, problem: str, remedy: str) -> None:
         self.findings.append(Finding("error", self.name, problem, remedy))
 
     def warning(self, problem: str, remedy: str) -> None:
         self.findings.append(Finding("warning", self.name, problem, remedy))
+
+
+def _faults(dataset: Dataset) -> list[Finding]:
+    return [Finding("error", None, fault, "Until then nothing can be planned or trained.") for fault in dataset.faults]
+
+
+def _images(dataset: Dataset) -> list[Finding]:
+    """One finding for all where every image is missing, which is another thing than a file forgotten."""
+    if dataset.has_images:
+        return []
+    return [Finding("error", None, dataset.lack_of_images, IMAGES_REMEDY)]
 
 
 def _number_of_cases(dataset: Dataset) -> list[Finding]:
@@ -134,11 +160,17 @@ def _duplicates(examined: Sequence[_Examined]) -> list[Finding]:
     return findings
 
 
-def _examine(folder: Path, description: Description, case: Case) -> _Examined:
+def _outliers(examined: Sequence[_Examined]) -> list[Finding]:
+    cases = [_Sized(case.name, case.grid.shape, case.grid.spacing_mm) for case in examined if case.grid]
+    return [Finding("warning", None, sentence.removesuffix("."), REMEDY) for sentence in outliers(cases)]
+
+
+def _examine(folder: Path, description: Description, has_images: bool, case: Case) -> _Examined:
     """Reads one case; runs in a worker process."""
     examined = _Examined(case.name)
-    parts = _examine_image(case, description, folder, examined)
+    parts = _examine_image(case, description, folder, examined) if has_images else []
     label = _examine_label(case, description.labels, folder, examined)
+    examined.grid = next((part.grid for part in [*parts, label] if part), None)
     if mismatch := describe_mismatch("channels", parts) if parts else None:
         examined.error(mismatch, "Resample the channels onto one grid, or leave the case out of the dataset.")
     elif parts and label and (mismatch := describe_mismatch("label and image", [parts[0], label])):

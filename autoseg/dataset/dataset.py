@@ -13,6 +13,8 @@ from autoseg.dataset.description import Description
 from autoseg.dataset.splits import Splits
 from autoseg.errors import DatasetError
 
+IMAGES_REMEDY = "Such a dataset can be measured and planned for. To train, add the images and derive the plan again."
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,6 +43,7 @@ class Dataset:
         file_ending: of label maps and predictions, ".nii.gz".
         splits: (training, validation) case names a fold, where the dataset brings its own.
         declared_cases: the number of training cases that dataset.json announces, if it does.
+        faults: of dataset.json, such as keep no case from being read; empty unless opened leniently.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Dataset:
     file_ending: str = ".nii.gz"
     splits: Splits | None = None
     declared_cases: int | None = None
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Names are unique, and good for files: predictions, prepared arrays and splits are found by them."""
@@ -65,8 +69,12 @@ class Dataset:
                 raise DatasetError(f"{self.path}: {times} cases are called '{name}'. Give each a name of its own.")
 
     @staticmethod
-    def open(path: str | Path) -> Dataset:
+    def open(path: str | Path, lenient: bool = False) -> Dataset:
         """Recognises the layout of a folder and lists its cases. Reads the header of one image.
+
+        Args:
+            path: the folder.
+            lenient: let faults of dataset.json that keep no case from being read stand, in `faults`.
 
         Raises:
             DatasetError: the folder is absent, its layout is none of those known, or its
@@ -74,7 +82,31 @@ class Dataset:
         """
         from autoseg.dataset.layouts import open_dataset  # layouts make datasets, so they import this file
 
-        return open_dataset(Path(path))
+        return open_dataset(Path(path), lenient)
+
+    @property
+    def has_images(self) -> bool:
+        """False where there are label maps and no case has an image: sizes and labels can be measured, no more."""
+        if any(path.exists() for case in self.cases for path in case.images):
+            return True
+        return not any(case.label is not None and case.label.exists() for case in self.cases)
+
+    def require_images(self) -> None:
+        """Stops what cannot be done with label maps alone.
+
+        Raises:
+            DatasetError: no case has an image.
+        """
+        if not self.has_images:
+            raise DatasetError(f"{self.path}: {self.lack_of_images}. {IMAGES_REMEDY}")
+
+    @property
+    def lack_of_images(self) -> str:
+        """What to say of a dataset of label maps alone."""
+        expected = next((path for case in self.cases for path in case.images), self.path)
+        shown = expected.relative_to(self.path) if expected.is_relative_to(self.path) else expected
+        count = f"{len(self.cases)} case{'s' * (len(self.cases) != 1)}"
+        return f"{count} with label maps and not one image (looked for {shown} and so on)"
 
 
 def _names_a_file(name: str) -> bool:

@@ -1,6 +1,7 @@
 """The layout of the Medical Segmentation Decathlon, which nnU-Net's first version borrowed.
 
-    dataset.json     modality, labels {"0": "background", …}, training [{"image", "label"}], test
+    dataset.json     modality, labels {"0": "background", …}, training [{"image", "label"}], test;
+                     ours: normalization (normalisation.py)
     imagesTr/        NAME.nii.gz, 4-D where there are several channels;
                      in nnU-Net's first version NAME_0000.nii.gz, NAME_0001.nii.gz, …
     labelsTr/        NAME.nii.gz
@@ -21,6 +22,7 @@ from autoseg.dataset.description import Description
 from autoseg.dataset.images import split_ending
 from autoseg.dataset.labels import Labels
 from autoseg.dataset.nnunet import channel_files
+from autoseg.dataset.normalisation import declared_normalisation
 
 
 def open_decathlon(json: DatasetJson) -> Dataset:
@@ -32,13 +34,15 @@ def open_decathlon(json: DatasetJson) -> Dataset:
     test = [entry.get("image") if isinstance(entry, dict) else entry for entry in listed]
     test_cases = [_case(json.path("test", image), None, len(channels)) for image in test]
     labels = [case.label for case in training if case.label]
+    schemes, faults = declared_normalisation(json, channels)
     return Dataset(
         path=json.folder,
-        description=Description(name=json.name, channels=channels, labels=_labels(json)),
+        description=Description(name=json.name, channels=channels, labels=_labels(json), normalisation=schemes),
         cases=_ordered(training),
         test_cases=_ordered(test_cases),
         file_ending=split_ending(labels[0].name)[1] if labels else ".nii.gz",
         declared_cases=json.declared_cases,
+        faults=faults,
     )
 
 

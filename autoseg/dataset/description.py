@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autoseg.dataset.labels import Labels
 from autoseg.frozen import Frozen
+
+Scheme = Literal["ct", "zscore", "rescale_0_1", "rgb", "none"]  # the kinds of normalisation in a plan
 
 
 class Description(Frozen):
@@ -21,9 +23,21 @@ class Description(Frozen):
         channels: name of each image channel, in the order of the arrays ("CT", "T2").
         labels: what the label maps hold.
         dimensions: of the image files, 2 or 3.
+        normalisation: one entry a channel, the scheme that the dataset asks for or None to leave
+            it to the planner; None altogether where it asks for nothing.
     """
 
     name: str
     channels: tuple[str, ...] = Field(min_length=1)
     labels: Labels
     dimensions: Literal[2, 3] = 3
+    normalisation: tuple[Scheme | None, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_scheme_a_channel(self) -> Description:
+        if self.normalisation is not None and len(self.normalisation) != len(self.channels):
+            raise ValueError(
+                f"normalisation has {len(self.normalisation)} entries for {len(self.channels)} channels "
+                f"({', '.join(self.channels)}): give one a channel, null to leave it open"
+            )
+        return self

@@ -17,13 +17,23 @@ from autoseg.dataset.dataset_json import DatasetJson
 from autoseg.dataset.decathlon import open_decathlon
 from autoseg.dataset.images import IMAGE_ENDINGS, read_grid, read_header, split_ending
 from autoseg.dataset.kits import is_kits, open_kits
-from autoseg.dataset.nnunet import channel_files, open_nnunet, split_channel, visible_files
+from autoseg.dataset.nnunet import (
+    channel_files,
+    holds_fingerprint_only,
+    open_nnunet,
+    split_channel,
+    visible_files,
+)
 from autoseg.dataset.splits import read_splits
 from autoseg.errors import DatasetError
 
 
-def open_dataset(path: Path) -> Dataset:
+def open_dataset(path: Path, lenient: bool = False) -> Dataset:
     """Recognises the layout of a folder and lists its cases. Reads the header of one image.
+
+    Args:
+        path: the folder.
+        lenient: let faults of dataset.json that keep no case from being read stand, in `Dataset.faults`.
 
     Raises:
         DatasetError: the folder is absent, its layout is none of those known, or its
@@ -33,6 +43,8 @@ def open_dataset(path: Path) -> Dataset:
         found = "not a folder" if path.exists() else "no such folder"
         raise DatasetError(f"{path}: {found}. Give the folder that holds dataset.json or the KiTS cases.")
     dataset = _recognised(path)
+    if dataset.faults and not lenient:
+        raise DatasetError("\n".join(dataset.faults))
     return replace(
         dataset,
         description=dataset.description.model_copy(update={"dimensions": _dimensions(dataset)}),
@@ -86,6 +98,12 @@ def _recognised(folder: Path) -> Dataset:
             return open_kits(folder)
         raise _unknown(folder)
     json = DatasetJson.read(folder)
+    if holds_fingerprint_only(folder):
+        raise DatasetError(
+            f"{folder}: holds nnU-Net's dataset_fingerprint.json and no images. A plan can be derived from it "
+            f"('autoseg plan {folder} --preset nnunet -o plan.json'); for all else, give the folder that holds "
+            "imagesTr and labelsTr."
+        )
     if "modality" in json.content and "training" in json.content:
         return open_decathlon(json)
     if {"channel_names", "file_ending"} & json.content.keys():

@@ -1,6 +1,7 @@
 """The layout of nnU-Net, version 2.
 
-    dataset.json     channel_names, labels, file_ending; for regions, also regions_class_order
+    dataset.json     channel_names, labels, file_ending; for regions, also regions_class_order;
+                     ours: normalization (normalisation.py)
     imagesTr/        NAME_0000.nii.gz, NAME_0001.nii.gz, … one file a channel
     labelsTr/        NAME.nii.gz
     imagesTs/        the same as imagesTr, for cases without label maps
@@ -19,7 +20,10 @@ from autoseg.dataset.dataset_json import DatasetJson, is_kind
 from autoseg.dataset.description import Description
 from autoseg.dataset.images import IMAGE_ENDINGS, read_header, split_ending
 from autoseg.dataset.labels import Labels, Region
+from autoseg.dataset.normalisation import declared_normalisation
 from autoseg.errors import DatasetError
+
+FINGERPRINT_FILE = "dataset_fingerprint.json"  # what nnU-Net measured
 
 
 def open_nnunet(json: DatasetJson) -> Dataset:
@@ -28,7 +32,7 @@ def open_nnunet(json: DatasetJson) -> Dataset:
     A case is listed if it has a label map or an image of any channel; what is missing is found
     by `check_dataset`. Where dataset.json has the field 'dataset', the files are those it names.
     """
-    channels, ending = json.channels("channel_names"), json.get("file_ending", str)
+    channels, ending = channel_names(json), json.get("file_ending", str)
     if split_ending(f"x{ending}") != ("x", ending):
         raise json.fault("file_ending", f"is '{ending}', which is not one of {', '.join(IMAGE_ENDINGS)}.")
     cases = _explicit_cases(json) if "dataset" in json.content else _training_cases(json.folder, ending, len(channels))
@@ -36,14 +40,44 @@ def open_nnunet(json: DatasetJson) -> Dataset:
     test_cases = [
         Case(name, channel_files(images, name, ending, len(channels)), None) for name in _image_names(images, ending)
     ]
+    description, faults = describe_nnunet(json)
     return Dataset(
         path=json.folder,
-        description=Description(name=json.name, channels=channels, labels=_labels(json)),
+        description=description,
         cases=tuple(cases),
         test_cases=tuple(test_cases),
         file_ending=ending,
         declared_cases=json.declared_cases,
+        faults=faults,
     )
+
+
+def describe_nnunet(json: DatasetJson) -> tuple[Description, tuple[str, ...]]:
+    """What dataset.json says of channels, labels and normalisation; and its faults that keep no case from being read.
+
+    Raises:
+        DatasetError: channels or labels are missing or at fault.
+    """
+    channels = channel_names(json)
+    schemes, faults = declared_normalisation(json, channels)
+    return Description(name=json.name, channels=channels, labels=_labels(json), normalisation=schemes), faults
+
+
+def holds_fingerprint_only(folder: Path) -> bool:
+    """Are nnU-Net's dataset.json and dataset_fingerprint.json here, but neither images nor label maps?"""
+    described = all((folder / name).is_file() for name in ("dataset.json", FINGERPRINT_FILE))
+    if not described or any((folder / part).is_dir() for part in ("imagesTr", "labelsTr")):
+        return False
+    json = DatasetJson.read(folder)
+    if not isinstance(json.content.get("dataset"), dict):
+        return True
+    return not any(path.exists() for case in _explicit_cases(json) for path in (*case.images, case.label) if path)
+
+
+def channel_names(json: DatasetJson) -> tuple[str, ...]:
+    """The names of the channels; nnU-Net also takes them from 'modality', as its first version called the field."""
+    has_old_name = "channel_names" not in json.content and "modality" in json.content
+    return json.channels("modality" if has_old_name else "channel_names")
 
 
 def channel_files(folder: Path, name: str, ending: str, channels: int) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ Comes in: a dataset. Goes out: its `Fingerprint`: grids, foreground intensities,
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -15,15 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.dataset.changes import files_hash
-from autoseg.dataset.dataset import Case, Dataset
+from autoseg.dataset.dataset import IMAGES_REMEDY, Case, Dataset
 from autoseg.dataset.description import Description
+from autoseg.dataset.images import Image, read_label_map
 from autoseg.dataset.reading import read_case
 from autoseg.errors import DatasetError
 from autoseg.fingerprint.crop import nonzero_box
-from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities, LabelFacts, Spread
+from autoseg.fingerprint.model import (
+    CaseFacts,
+    Fingerprint,
+    ImageIntensities,
+    Intensities,
+    LabelFacts,
+    Spread,
+)
 from autoseg.fingerprint.orientation import orientation
 from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 SEED = 1234
 
@@ -42,16 +53,28 @@ class _Part(NamedTuple):
     components: int
 
 
+class _Range(NamedTuple):
+    """One channel of a whole image."""
+
+    lowest: float
+    highest: float
+    whole_numbers: bool
+
+
 class _Measured(NamedTuple):
     """What is kept of one case."""
 
     facts: CaseFacts
     samples: Samples
+    ranges: tuple[_Range, ...]
     parts: dict[str, _Part]
 
 
 def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> Fingerprint:
     """Measures every training case. The result does not depend on the number of jobs.
+
+    Where no case has an image, sizes and labels are measured on the label maps, and the intensities
+    stay unknown.
 
     Args:
         dataset: its training cases must have label maps.
@@ -65,9 +88,11 @@ def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Pro
     advice = f"`autoseg check {dataset.path}` lists all that is wrong with the dataset."
     if not dataset.cases:
         raise DatasetError(f"{dataset.path} holds no training cases. {advice}")
+    if not dataset.has_images:
+        logger.warning("warning: %s: %s. %s", dataset.path, dataset.lack_of_images, IMAGES_REMEDY)
     files = files_hash(dataset.cases)  # before reading: a change in between makes the fingerprint outdated, not wrong
     measured = map_items(
-        partial(_measure, dataset.description, SAMPLES // len(dataset.cases), advice),
+        partial(_measure, dataset.description, dataset.has_images, SAMPLES // len(dataset.cases), advice),
         list(enumerate(dataset.cases)),
         jobs,
         "measuring",
@@ -87,14 +112,17 @@ def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Pro
             for name, values in dataset.description.labels.targets.items()
         },
         files=files,
+        image_intensities=tuple(
+            _image_intensities(channel) for channel in zip(*(case.ranges for case in measured), strict=True)
+        ),
     )
 
 
-def _measure(description: Description, quota: int, advice: str, item: tuple[int, Case]) -> _Measured:
+def _measure(description: Description, has_images: bool, quota: int, advice: str, item: tuple[int, Case]) -> _Measured:
     """Reads one case; runs in a worker process."""
     place, case = item
     try:
-        image, label_map = read_case(case, description)
+        image, label_map = read_case(case, description) if has_images else _read_label_map(case)
         classes = description.labels.to_classes(label_map)
     except DatasetError as problem:
         raise DatasetError(f"case '{case.name}': {problem}\n{advice}") from None
@@ -111,7 +139,16 @@ def _measure(description: Description, quota: int, advice: str, item: tuple[int,
     )
     voxel_mm3 = math.prod(image.grid.spacing_mm)
     targets = description.labels.target_classes
-    return _Measured(facts, samples, {name: _part(np.isin(classes, of), voxel_mm3) for name, of in targets.items()})
+    parts = {name: _part(np.isin(classes, of), voxel_mm3) for name, of in targets.items()}
+    return _Measured(facts, samples, tuple(_range(channel) for channel in image.array), parts)
+
+
+def _read_label_map(case: Case) -> tuple[Image, NDArray[np.integer]]:
+    """A label map, and an image on its grid that has no channel."""
+    if case.label is None:
+        raise DatasetError("neither an image nor a label map. Add both, or take the case out of the training cases.")
+    label_map, grid = read_label_map(case.label)
+    return Image(np.empty((0, *grid.shape), dtype=np.float32), grid), label_map
 
 
 def _sample(
@@ -121,7 +158,12 @@ def _sample(
     places = np.flatnonzero(foreground)
     if len(places) > quota:
         places = np.sort(random.choice(places, quota, replace=False, shuffle=False))
-    return image.reshape(len(image), -1)[:, places]
+    return image.reshape(len(image), foreground.size)[:, places]
+
+
+def _range(channel: NDArray[np.float32]) -> _Range:
+    whole = all(np.array_equal(part, np.rint(part)) for part in channel)  # slice by slice: most others end at once
+    return _Range(float(channel.min()), float(channel.max()), whole)
 
 
 def _part(mask: NDArray[np.bool_], voxel_mm3: float) -> _Part:
@@ -144,6 +186,14 @@ def _intensities(samples: NDArray[np.float32]) -> Intensities:
         max=float(values.max()),
         percentile_00_5=float(low),
         percentile_99_5=float(high),
+    )
+
+
+def _image_intensities(ranges: Sequence[_Range]) -> ImageIntensities:
+    return ImageIntensities(
+        min=float(np.median([one.lowest for one in ranges])),
+        max=float(np.median([one.highest for one in ranges])),
+        whole_numbers=float(np.mean([one.whole_numbers for one in ranges])),
     )
 
 

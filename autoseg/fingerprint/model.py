@@ -6,7 +6,7 @@ Comes in: facts measured by `extract_fingerprint`, or the file. Goes out: the fi
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -15,7 +15,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.frozen import Frozen
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class CaseFacts(Frozen):
@@ -25,7 +25,8 @@ class CaseFacts(Frozen):
         name: of the case.
         shape: voxels, (z, y, x).
         spacing_mm: (z, y, x); a 2-D image has z = 1.0.
-        shape_after_crop: voxels of the box that holds all that is not 0, (z, y, x).
+        shape_after_crop: voxels of the box that holds all that is not 0, (z, y, x); without an
+            image it cannot be measured and is `shape`.
         relative_size: voxels after the crop as a share of those before, 0…1.
         orientation: where the index of the file's first, second and third axis (x, y, z) grows
             towards: "LPS" is left, posterior, superior; the letters mean what they mean in
@@ -54,6 +55,20 @@ class Intensities(Frozen):
     max: float
     percentile_00_5: float
     percentile_99_5: float
+
+
+class ImageIntensities(Frozen):
+    """Intensities of one channel over whole images, surroundings included: in a CT they begin with air.
+
+    Attributes:
+        min: median over the cases of the lowest intensity of an image.
+        max: the same of the highest.
+        whole_numbers: share of the cases whose intensities are whole numbers throughout, 0…1.
+    """
+
+    min: float
+    max: float
+    whole_numbers: float
 
 
 class Spread(Frozen):
@@ -90,19 +105,26 @@ class Fingerprint(Frozen):
         format: version of this file format.
         dataset: channels and labels.
         cases: one entry a training case, in the dataset's order.
-        intensities: one entry a channel.
+        intensities: one entry a channel; none at all where there are label maps but no images.
         median_relative_size: median of the cases' relative sizes after the crop.
-        labels: name of a target → facts.
+        labels: name of a target → facts; empty where the fingerprint is nnU-Net's.
         files: hash of names, sizes and times of change of the files it was measured from.
+        image_intensities: one entry a channel; empty where they were not measured.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     dataset: Description
     cases: tuple[CaseFacts, ...] = Field(min_length=1)
     intensities: tuple[Intensities, ...]
     median_relative_size: float
     labels: dict[str, LabelFacts]
     files: str = ""
+    image_intensities: tuple[ImageIntensities, ...] = ()
+
+    @property
+    def has_images(self) -> bool:
+        """False where sizes and labels were taken from label maps alone: crop and intensities are not known."""
+        return bool(self.intensities)
 
 
 def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
@@ -116,8 +138,8 @@ def read_fingerprint(path: Path) -> Fingerprint:
     Raises:
         WorkspaceError: the file is absent, is not JSON, has another format or lacks a field.
     """
-    content = read_json(path, WorkspaceError)
-    remedy = "Run `autoseg fingerprint` again."
+    content = _migrated(read_json(path, WorkspaceError))
+    remedy = "Remove it: `autoseg fingerprint DATASET` measures anew."
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise WorkspaceError(f"{path}: fingerprint of format {found!r}; this version reads format {FORMAT}. {remedy}")
@@ -127,3 +149,10 @@ def read_fingerprint(path: Path) -> Fingerprint:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise WorkspaceError(f"{path}: field '{field}': {first['msg']}. {remedy}") from None
+
+
+def _migrated(content: Any) -> Any:
+    """Format 1 knew nothing of whole images. Without the hash of its files it is outdated, and measured anew."""
+    if isinstance(content, dict) and content.get("format") == 1:
+        return {**content, "format": 2, "files": ""}
+    return content

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from autoseg.dataset import Image
 from autoseg.errors import ModelError
+from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
 from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
 from autoseg.inference.sliding_window import predict_logits
@@ -97,7 +98,8 @@ class Predictor:
         """Segments one image.
 
         Args:
-            image: from `autoseg.read_image`, or an array (z, y, x) or (channels, z, y, x).
+            image: from `autoseg.read_image`, or an array (z, y, x) or (channels, z, y, x); an array is
+                taken to lie as the plan's `preprocessing.orientation` wants images, so it is not turned.
             spacing_mm: voxel size (z, y, x), mm; needed with an array.
             probabilities: return them too.
             step: told of every finished share of the image.
@@ -105,7 +107,7 @@ class Predictor:
         Raises:
             ModelError: the image has not the channels the model was trained on.
         """
-        image = _as_image(image, spacing_mm)
+        image = _as_image(image, spacing_mm, self.stage.preprocessing.orientation)
         expected = self.model.plan.dataset.channels
         if len(image.array) != len(expected):
             raise ModelError(
@@ -197,7 +199,7 @@ def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module
     return network.to(device).eval()
 
 
-def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | None) -> Image:
+def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | None, orientation: str | None) -> Image:
     if isinstance(image, Image):
         return image
     array = np.asarray(image, dtype=np.float32)
@@ -208,4 +210,5 @@ def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | 
             "voxels and spacing_mm=(z, y, x)."
         )
     z, y, x = array.shape[1:]
-    return Image(array, plain_grid((z, y, x), (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))))
+    grid = plain_grid((z, y, x), (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2])))
+    return Image(array, grid if orientation is None else grid._replace(direction=direction(orientation)))

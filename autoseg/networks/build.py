@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
+from autoseg.networks.encoders import plain_encoder, residual_encoder
 from autoseg.networks.unet import UNet
-from autoseg.plan.network import Network
+from autoseg.plan.network import Network, PlainUNet, ResidualEncoderUNet
 
 
 def build_network(network: Network, in_channels: int, out_channels: int, seed: int = 0) -> UNet:
@@ -25,9 +27,17 @@ def build_network(network: Network, in_channels: int, out_channels: int, seed: i
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet(network, in_channels, out_channels)
+        return UNet(_encoder(network, in_channels), network, out_channels)
 
 
-def count_parameters(network: torch.nn.Module) -> int:
+def count_parameters(network: nn.Module) -> int:
     """Trainable numbers in a network."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _encoder(network: Network, in_channels: int) -> nn.ModuleList:
+    match network:
+        case PlainUNet():
+            return plain_encoder(network, in_channels)
+        case ResidualEncoderUNet():
+            return residual_encoder(network, in_channels)

@@ -42,10 +42,25 @@ def best_precision(device: torch.device) -> Precision:
     return "float16" if device.type == "cuda" else "float32"
 
 
+def computing_type(device: torch.device, precision: Precision) -> torch.dtype:
+    """What a network computes in: float32 where the device lacks `precision`, or would only emulate it.
+
+    A GPU that is not in this machine is taken to have it: the plan for it says so.
+    """
+    if precision == "float32" or not _computes(device, precision):
+        return torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float16
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Computes in `precision` inside; in float32 where the device lacks it, or would only emulate it."""
-    runs = _computes_bfloat16(device) if precision == "bfloat16" else precision == "float16" and device.type == "cuda"
-    return torch.autocast(device.type, dtype=getattr(torch, precision) if runs else torch.bfloat16, enabled=runs)
+    return autocast_to(device, computing_type(device, precision))
+
+
+def autocast_to(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Computes in `dtype` inside, whether or not the device is good at it; float32 changes nothing."""
+    runs = dtype != torch.float32
+    return torch.autocast(device.type, dtype=dtype if runs else torch.bfloat16, enabled=runs)
 
 
 def memory_gb(device: torch.device) -> float:
@@ -60,6 +75,12 @@ def _machine_memory_gb() -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return 16.0
+
+
+def _computes(device: torch.device, precision: Precision) -> bool:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return True
+    return _computes_bfloat16(device) if precision == "bfloat16" else device.type == "cuda"
 
 
 def _computes_bfloat16(device: torch.device) -> bool:

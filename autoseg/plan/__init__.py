@@ -4,14 +4,16 @@ Comes in: JSON. Goes out: a checked `Plan` whose parts the other folders take.
 """
 
 from autoseg.plan.files import check_plan, plan_schema, read_plan, with_settings, write_plan
-from autoseg.plan.plan import Budget, Decision, Device, Plan, Stage
+from autoseg.plan.plan import Budget, Decision, Device, Plan, PresetName, Stage, Timing
 
 __all__ = [
     "Budget",
     "Decision",
     "Device",
     "Plan",
+    "PresetName",
     "Stage",
+    "Timing",
     "check_plan",
     "plan_schema",
     "read_plan",

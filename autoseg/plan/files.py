@@ -143,13 +143,31 @@ def _place(error: Any, data: Mapping[str, Any]) -> str:
 def _fault(error: Any) -> str:
     """What pydantic found, in a sentence of ours."""
     if error["type"] == "extra_forbidden":
-        return f"no such field{_meant(str(error['loc'][-1]), _all_fields(Plan))}"
+        return _unknown_field(str(error["loc"][-1]))
     if error["type"] == "missing":
         return "is missing"
+    if error["type"] == "union_tag_not_found":
+        field = next(part for part in reversed(error["loc"]) if isinstance(part, str))
+        return f"kind is missing{_meant('', _kinds(field))}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return str(message)
     return f"{message} (found {json.dumps(error['input'], default=str)[:80]})"
+
+
+def _unknown_field(name: str) -> str:
+    fields = _all_fields(Plan)
+    return "no field of this part of the plan." if name in fields else f"no such field{_meant(name, fields)}"
+
+
+def _kinds(field: str) -> list[str]:
+    """What `kind` may be in a field of the plan, or in the entries of a list."""
+    for part in Plan.model_json_schema()["$defs"].values():
+        described = part.get("properties", {}).get(field, {})
+        mapping: dict[str, str] = described.get("items", described).get("discriminator", {}).get("mapping", {})
+        if mapping:
+            return list(mapping)
+    return []
 
 
 def _meant(word: str, known: Sequence[str]) -> str:

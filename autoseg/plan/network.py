@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -12,41 +12,25 @@ from autoseg.frozen import Frozen
 Axes = tuple[PositiveInt, ...]  # one number an axis, (z, y, x) or (y, x)
 
 
-class PlainUNet(Frozen):
-    """A U-Net of convolution, instance norm, leaky ReLU.
+class _UNet(Frozen):
+    """What all U-Nets share; their own fields follow these."""
 
-    Stages run from full resolution (first) to the bottleneck (last). The first convolution of a
-    stage has the stage's stride; the decoder mirrors the encoder with transposed convolutions.
-
-    Attributes:
-        features: channels, one number a stage.
-        kernels: kernel size a stage, one odd number an axis.
-        strides: stride a stage, one number an axis; the first is all ones.
-        encoder_convolutions: convolutions in each encoder stage.
-        decoder_convolutions: convolutions in each decoder stage, one stage fewer than the encoder.
-        deep_supervision: a segmentation head at every decoder stage while training.
-    """
-
-    kind: Literal["plain_unet"] = "plain_unet"
+    kind: str
     features: tuple[PositiveInt, ...] = Field(min_length=2)
     kernels: tuple[Axes, ...]
     strides: tuple[Axes, ...]
-    encoder_convolutions: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
-    deep_supervision: bool = True
 
     @model_validator(mode="after")
-    def _same_depth(self) -> PlainUNet:
+    def _same_depth(self) -> Self:
         depth = len(self.features)
-        for name, expected in (
-            ("kernels", depth),
-            ("strides", depth),
-            ("encoder_convolutions", depth),
-            ("decoder_convolutions", depth - 1),
-        ):
-            found = len(getattr(self, name))
-            if found != expected:
-                raise ValueError(f"{name} has {found} entries; with {depth} stages it needs {expected}")
+        for name, value in self:
+            expected = depth - 1 if name == "decoder_convolutions" else depth
+            if isinstance(value, tuple) and len(value) != expected:
+                raise ValueError(f"{name} has {len(value)} entries; with {depth} stages it needs {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _axes_fit(self) -> Self:
         if any(stride != 1 for stride in self.strides[0]):
             raise ValueError(f"the first stage's stride must be all ones, not {self.strides[0]}")
         axes = sorted({len(axes) for axes in (*self.kernels, *self.strides)})
@@ -63,4 +47,46 @@ class PlainUNet(Frozen):
         return tuple(math.prod(along) for along in zip(*self.strides, strict=True))
 
 
-Network = PlainUNet  # a union, told apart by `kind`, as soon as there is a second
+class PlainUNet(_UNet):
+    """A U-Net of convolution, instance norm, leaky ReLU.
+
+    Stages run from full resolution (first) to the bottleneck (last). The first convolution of a
+    stage has the stage's stride; the decoder mirrors the encoder with transposed convolutions.
+
+    Attributes:
+        features: channels, one number a stage.
+        kernels: kernel size a stage, one odd number an axis.
+        strides: stride a stage, one number an axis; the first is all ones.
+        encoder_convolutions: convolutions in each encoder stage.
+        decoder_convolutions: convolutions in each decoder stage, one stage fewer than the encoder.
+        deep_supervision: a segmentation head at every decoder stage while training.
+    """
+
+    kind: Literal["plain_unet"] = "plain_unet"
+    encoder_convolutions: tuple[PositiveInt, ...]
+    decoder_convolutions: tuple[PositiveInt, ...]
+    deep_supervision: bool = True
+
+
+class ResidualEncoderUNet(_UNet):
+    """A U-Net whose encoder adds to its features rather than replacing them.
+
+    Like `PlainUNet`, but that one convolution comes before the first stage, and that each encoder
+    stage is a row of residual blocks of two convolutions; the first block has the stage's stride.
+
+    Attributes:
+        features: channels, one number a stage.
+        kernels: kernel size a stage, one odd number an axis.
+        strides: stride a stage, one number an axis; the first is all ones.
+        encoder_blocks: residual blocks in each encoder stage.
+        decoder_convolutions: convolutions in each decoder stage, one stage fewer than the encoder.
+        deep_supervision: a segmentation head at every decoder stage while training.
+    """
+
+    kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
+    encoder_blocks: tuple[PositiveInt, ...]
+    decoder_convolutions: tuple[PositiveInt, ...]
+    deep_supervision: bool = True
+
+
+Network = Annotated[PlainUNet | ResidualEncoderUNet, Field(discriminator="kind")]

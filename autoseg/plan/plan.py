@@ -17,7 +17,23 @@ from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, Optimizer, Poly, Training
 
 Device = Literal["cpu", "cuda", "mps"]
+PresetName = Literal["standard", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes the name of a file or folder
+
+
+class Timing(Frozen):
+    """How long an iteration of training took.
+
+    Attributes:
+        workload: what was timed, in words: network, batch, patch, precision, device.
+        feature_voxels: channels × voxels of its feature maps, in millions; times of other networks are taken
+            to be in proportion.
+        seconds: of one iteration.
+    """
+
+    workload: str
+    feature_voxels: float = Field(gt=0)
+    seconds: float = Field(gt=0)
 
 
 class Budget(Frozen):
@@ -27,11 +43,28 @@ class Budget(Frozen):
         device: what it is trained on.
         memory_gb: memory of that device for training, GB.
         minutes: training time of one model; None trains as long as nnU-Net does.
+        machine: that was timed; empty where none was.
+        timings: what it was measured to do. They are all a plan knows of its machine's speed, so that the
+            same budget gives the same plan.
     """
 
     device: Device = "cpu"
     memory_gb: float = Field(default=8.0, gt=0)
     minutes: float | None = Field(default=None, gt=0)
+    machine: str = ""
+    timings: tuple[Timing, ...] = ()
+
+
+class Previous(Frozen):
+    """How a stage uses the prediction of another.
+
+    Attributes:
+        stage: name of the other stage.
+        as_channels: each of its labels becomes an image channel, 1 inside and 0 outside.
+    """
+
+    stage: Name
+    as_channels: bool = True
 
 
 class Stage(Frozen):
@@ -39,10 +72,12 @@ class Stage(Frozen):
 
     Attributes:
         dimensions: 3, or 2 for a network that sees single slices.
+        previous: the stage whose prediction this one refines; None where it starts from the image.
         loss: terms that are added up.
     """
 
     dimensions: Literal[2, 3]
+    previous: Previous | None = None
     preprocessing: Preprocessing
     network: Network
     sampling: Sampling
@@ -110,12 +145,14 @@ class Decision(Frozen):
         rule: name of the rule, "hand-set" where a person decided.
         facts: the numbers the rule was given.
         reason: one sentence for people.
+        alternative: what the nearest other choice would have been, and why not; empty where there is none.
     """
 
     value: Any
     rule: str
     facts: dict[str, Any] = Field(default_factory=dict)
     reason: str
+    alternative: str = ""
 
 
 class Plan(Frozen):
@@ -126,16 +163,33 @@ class Plan(Frozen):
         name: of the plan; models lie under it.
         dataset: channels and labels.
         budget: what the plan was made for.
+        preset: the rules it was derived by; None where its stages were not derived.
+        facts: hash of the facts about the dataset that it was made from; empty in a plan written by hand.
         stages: name → stage.
         decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why.
+        warnings: what a person should know before training, a sentence each.
     """
 
     format: Literal[1] = 1
     name: Name = "default"
     dataset: Description
     budget: Budget
+    preset: PresetName | None = None
+    facts: str = ""
     stages: dict[Name, Stage] = Field(min_length=1)
     decisions: dict[str, Decision] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _previous_stages_exist(self) -> Plan:
+        for name, stage in self.stages.items():
+            if stage.previous is not None and (stage.previous.stage not in self.stages or stage.previous.stage == name):
+                others = ", ".join(other for other in self.stages if other != name) or "none"
+                raise ValueError(
+                    f"stages.{name}.previous.stage '{stage.previous.stage}' is no other stage of this plan; "
+                    f"the others are: {others}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _channels_agree(self) -> Plan:

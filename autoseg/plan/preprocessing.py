@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from autoseg.frozen import Frozen
+
+OPPOSITES = ({"R", "L"}, {"A", "P"}, {"I", "S"})  # of an orientation code, one letter of each
 
 
 class ZScore(Frozen):
@@ -54,11 +56,16 @@ Normalisation = Annotated[
 
 
 class Preprocessing(Frozen):
-    """Crop, order of axes, normalisation and resampling.
+    """Orientation, crop, order of axes, normalisation and resampling.
 
     Attributes:
+        orientation: images are first turned, by exchanging and reversing axes, until the index of
+            their first, second and third axis (x, y, z) grows towards these sides of the patient:
+            "LPS" is left, posterior, superior, as in `CaseFacts.orientation`. Oblique axes count as
+            the nearest straight one. None keeps the axes as each file has them. 2-D images are never
+            turned, and an array that comes without a grid is taken to be turned already.
         crop_to_nonzero: cut away the border where every channel is 0.
-        axis_order: which axis of the image becomes axis 0, 1, 2 of the array.
+        axis_order: which axis of the turned image, (z, y, x), becomes axis 0, 1, 2 of the array.
         spacing_mm: voxel size after resampling, mm, in the array's axis order. Two numbers, for
             a 2-D stage, are those of the slice; slices keep the distance they have.
         normalisation: one a channel.
@@ -66,12 +73,23 @@ class Preprocessing(Frozen):
         coarse_axis_order: spline order along an axis more than 3 times coarser than the others.
     """
 
+    orientation: str | None = None
     crop_to_nonzero: bool = True
     axis_order: tuple[int, int, int] = (0, 1, 2)
     spacing_mm: tuple[PositiveFloat, ...] = Field(min_length=2, max_length=3)
     normalisation: tuple[Normalisation, ...]
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)
+
+    @field_validator("orientation")
+    @classmethod
+    def _each_pair_once(cls, code: str | None) -> str | None:
+        if code is not None and (len(code) != 3 or any(len(pair & set(code)) != 1 for pair in OPPOSITES)):
+            raise ValueError(
+                f"'{code}' is no orientation. Name one of L and R, one of A and P, one of I and S, in the order of "
+                "the file's axes x, y, z, as in 'LPS'; or null, to keep each image's axes as they are"
+            )
+        return code
 
     @model_validator(mode="after")
     def _each_axis_once(self) -> Preprocessing:

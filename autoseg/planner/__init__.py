@@ -5,7 +5,7 @@ value has its reason. Pure: the same input gives the same plan, to the byte.
 """
 
 from autoseg.planner.decided import Decided
-from autoseg.planner.derive import derive_plan
+from autoseg.planner.derive import derive_plan, facts_hash
 from autoseg.planner.machine import Machine
 
-__all__ = ["Decided", "Machine", "derive_plan"]
+__all__ = ["Decided", "Machine", "derive_plan", "facts_hash"]

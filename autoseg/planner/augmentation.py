@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from autoseg.plan.augmentation import (
@@ -52,9 +53,11 @@ def augmentation(
     else:
         degrees, rotations = 180.0, 1
         why = "it is turned by any angle"
+    alternative = _other_turns(patch_size)
     if upright and degrees > UPRIGHT_DEGREES:
         degrees = UPRIGHT_DEGREES
         why = f"in a short training it is turned by up to {degrees:.0f}° within slices, for patients stay as they lie"
+        alternative = "In a long training it would be turned by any angle."
     transforms: tuple[Transform, ...] = (
         Spatial(rotation_degrees=(Range(low=-degrees, high=degrees),) * rotations, in_plane=in_plane),
         Noise(),
@@ -69,4 +72,19 @@ def augmentation(
         transforms += (Mirror(axes=axes),)
     reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
     facts = {"patch_size": tuple(patch_size), "mirror_axes": axes, "upright": upright}
-    return Decided(transforms, "augmentation", facts, reason)
+    return Decided(transforms, "augmentation", facts, reason, alternative)
+
+
+def _other_turns(patch_size: Sequence[int]) -> str:
+    """The patch that would be turned otherwise, and how."""
+    longest = max(patch_size)
+    if len(patch_size) == 3:
+        enough = math.ceil(longest / ANISOTROPY)  # slices, for turns about each axis
+        if patch_size[0] < enough:
+            return f"From {enough} slices on it would be turned by up to 30° about each axis."
+        return f"With fewer than {enough} slices it would be turned within slices only."
+    ratio = longest / min(patch_size)
+    than = f"than {ELONGATED:g} times as long as wide (this one: {ratio:.2f}) would be turned"
+    if ratio > ELONGATED:
+        return f"A patch no more {than} further."
+    return f"A patch more {than} by up to 15° only."

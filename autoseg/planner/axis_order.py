@@ -11,13 +11,16 @@ from autoseg.planner.spacing import AXES
 AxisOrder = tuple[int, int, int]
 
 
-def axis_order(spacing_mm: Spacing, median_shape: Sequence[float], flat: bool = False) -> Decided[AxisOrder]:
+def axis_order(
+    spacing_mm: Spacing, median_shape: Sequence[float], flat: bool = False, single_first: bool = True
+) -> Decided[AxisOrder]:
     """Coarsest axis first, so that the other two span the sharpest slices. An axis of one voxel comes before it.
 
     Args:
         spacing_mm: voxel size cases are resampled to, (z, y, x).
         median_shape: voxels of the median case at that size, (z, y, x).
         flat: the images are 2-D; their own slice is the only one.
+        single_first: an axis of one voxel comes first however fine it is; nnU-Net looks at spacing alone.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
 
@@ -27,10 +30,14 @@ def axis_order(spacing_mm: Spacing, median_shape: Sequence[float], flat: bool = 
     facts = {"spacing_mm": spacing_mm, "median_shape": tuple(median_shape)}
     if flat:
         return Decided((0, 1, 2), "axis_order", facts, "The images are 2-D; their axes stay as they are.")
-    single = [axis for axis in range(3) if median_shape[axis] <= 1]
+    single = [axis for axis in range(3) if median_shape[axis] <= 1] if single_first else []
     first = max(single or range(3), key=lambda axis: spacing_mm[axis])
     second, third = (axis for axis in range(3) if axis != first)
+    alternative = ""
     if single:
+        coarsest = max(range(3), key=lambda axis: spacing_mm[axis])
+        if coarsest != first:
+            alternative = f"By voxel size alone {AXES[coarsest]} ({spacing_mm[coarsest]:.2f} mm) would come first."
         reason = f"The median image has one voxel along {AXES[first]}, so that axis comes first: across it lie slices."
     elif len(set(spacing_mm)) == 1:
         reason = f"All axes are sampled alike ({spacing_mm[0]:.2f} mm), so they stay as they are."
@@ -39,4 +46,13 @@ def axis_order(spacing_mm: Spacing, median_shape: Sequence[float], flat: bool = 
             f"With voxels of {by(spacing_mm, 2)} mm the axis {AXES[first]} is the coarsest. It comes first, "
             "so that slices lie in the two sharper axes."
         )
-    return Decided((first, second, third), "axis_order", facts, reason)
+        alternative = _other_slices(spacing_mm, first)
+    return Decided((first, second, third), "axis_order", facts, reason, alternative)
+
+
+def _other_slices(spacing_mm: Spacing, first: int) -> str:
+    """The slices with the axes as they are; where those are chosen, with the next coarsest first."""
+    other = 0 if first else max((1, 2), key=lambda axis: spacing_mm[axis])
+    how = "With the axes as they are" if first else f"With {AXES[other]} first"
+    pixels = by((spacing_mm[axis] for axis in range(3) if axis != other), 2)
+    return f"{how}, slices would lie {spacing_mm[other]:.2f} mm apart and have pixels of {pixels} mm."

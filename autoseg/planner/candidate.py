@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from autoseg.planner.decided import by
-from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels
+from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, stage_features
 from autoseg.planner.topology import Topology
 
 
@@ -27,10 +27,11 @@ class Candidate(NamedTuple):
         return float(self.batch_size * feature_map_voxels(self.topology, outputs, self.first_features))
 
     def __str__(self) -> str:
-        """As people read it.
+        """As people read it, the features from the finest level to the coarsest.
 
-        >>> str(Candidate(Topology((64, 48), ((1, 1),), ((3, 3),)), 4, 16))
-        '16 first features, batches of 4, patches of 64 × 48'
+        >>> str(Candidate(Topology((64, 48), ((1, 1), (2, 2)), ((3, 3), (3, 3))), 4, 16))
+        '16→32 features, batches of 4, patches of 64 × 48'
         """
+        features = stage_features(self.topology, self.first_features)
         patch = by(self.topology.patch_size)
-        return f"{self.first_features} first features, batches of {self.batch_size}, patches of {patch}"
+        return f"{features[0]}→{features[-1]} features, batches of {self.batch_size}, patches of {patch}"

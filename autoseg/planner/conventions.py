@@ -11,21 +11,29 @@ from autoseg.plan.training import Poly
 from autoseg.planner.decided import Decided
 
 _VALUES: dict[str, tuple[Any, str]] = {
+    "previous": (None, "The stage sees the image alone, not what another stage predicted."),
+    "preprocessing.orientation": (None, "The axes of each image stay as its file has them."),
     "preprocessing.image_order": (3, "Images are resampled with cubic splines, which keep edges sharp."),
     "preprocessing.coarse_axis_order": (
         0,
         "Across slices more than 3 times thicker than their pixels, resampling takes the nearest slice: "
         "splines would invent what lies between.",
     ),
-    "network.kind": ("plain_unet", "A U-Net of plain convolutions: on most datasets hard to beat."),
-    "network.deep_supervision": (True, "Coarser decoder stages are supervised, too, so that they learn sooner."),
+    "network.deep_supervision": (
+        True,
+        "While training, the coarser levels of the decoder predict, too, and are corrected, so that they learn sooner.",
+    ),
     "sampling.foreground_fraction": (
         0.33,
         "A third of the patches is centred on a labelled voxel, so that small structures are seen often enough.",
     ),
+    "sampling.foreground": (
+        "by_case",
+        "A case is drawn, then one of the labels in it, then one of its voxels, each with equal chances.",
+    ),
     "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
     "training.gradient_clip": (12.0, "Longer gradients are shortened to 12; that tames the rare exploding step."),
-    "training.seed": (0, "Any number does; the same one gives the same run."),
+    "training.seed": (0, "Any number does; the same one gives the same first weights and the same patches."),
     "inference.overlap": (0.5, "Windows overlap by half, so that every voxel lies well inside some window."),
     "inference.gaussian_sigma": (
         0.125,

@@ -16,12 +16,14 @@ class Decided(NamedTuple, Generic[Value]):
         rule: name of the function that decided.
         facts: the numbers it decided from.
         reason: one or two sentences for people, with the numbers in them.
+        alternative: what the nearest other choice would have been, with its numbers; empty where there is none.
     """
 
     value: Value
     rule: str
     facts: dict[str, Any]
     reason: str
+    alternative: str = ""
 
 
 def by(sizes: Iterable[float], digits: int = 0) -> str:

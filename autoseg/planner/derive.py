@@ -1,80 +1,186 @@
 """Facts + budget → plan.
 
 Comes in: a fingerprint, a budget, a machine to ask. Goes out: the plan, with a decision for every
-value in it. Each rule has a file of its own; `stage.py` gathers what they say.
+value in it. Each rule has a file of its own; `stage.py` gathers what they say of one stage.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from functools import partial
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from autoseg.dataset.outliers import outliers
+from autoseg.files import content_hash
 from autoseg.fingerprint.model import Fingerprint
-from autoseg.plan.plan import Budget, Decision, Plan
+from autoseg.plan.plan import Budget, Decision, Plan, PresetName
 from autoseg.planner.axis_order import axis_order
 from autoseg.planner.decided import Decided
+from autoseg.planner.length import EPOCHS, ITERATIONS
+from autoseg.planner.lowres import low_resolution
 from autoseg.planner.machine import Machine
+from autoseg.planner.memory import TooLittleMemory
+from autoseg.planner.normalisation import REPEAT
+from autoseg.planner.orientation import common_orientation, turned
+from autoseg.planner.parts import Grounds, View, build_stage
+from autoseg.planner.predicted import predicted_memory
+from autoseg.planner.presets import PRESETS, standard_rules
+from autoseg.planner.sizes import Sizes, find_sizes, fits, search_memory
 from autoseg.planner.spacing import median_resampled_shape, target_spacing
-from autoseg.planner.stage import Grounds, build_stage, derive_parts
+from autoseg.planner.stage import derive_parts
+
+NNUNET_ORIENTATION: Decided[str | None] = Decided(
+    None, "conventions", {}, "nnU-Net leaves the axes of each image as its file has them."
+)
+TAKES_LONG = (
+    f"No time limit is set, and {EPOCHS} epochs of {ITERATIONS} iterations take a processor days to weeks: --minutes "
+    "plans for the time there is."
+)
+OUT_OF_PLANE = 999.0  # nnU-Net takes a 2-D image for a slice this many times thicker than its pixels are wide
 
 
-def derive_plan(fingerprint: Fingerprint, budget: Budget, machine: Machine, name: str = "default") -> Plan:
+def derive_plan(
+    fingerprint: Fingerprint,
+    budget: Budget,
+    machine: Machine,
+    name: str = "default",
+    preset: PresetName = "standard",
+) -> Plan:
     """Decides everything about the models of a dataset.
 
-    Without a time limit these are nnU-Net's decisions. With one, networks are made small enough
-    to be trained in it, which the machine is asked to measure.
+    With one of nnU-Net's presets these are its decisions, whatever time there is. With `standard` the memory
+    that networks need is predicted, and with a time limit they are made small enough to be trained in it, which
+    the machine is asked to measure.
 
     Args:
         fingerprint: facts about the dataset.
         budget: device, memory, minutes.
-        machine: precision, and how long an iteration takes.
+        machine: precision, what a training step needs, and how long it takes.
         name: of the plan.
+        preset: the rules to derive it by.
 
     Raises:
-        PlanError: the images or the memory are too small for a network.
+        PlanError: the images are too small for a network.
+        TooLittleMemory: the memory is; the message says what is enough.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """
-    grounds = _grounds(fingerprint, budget, machine)
+    grounds = _grounds(fingerprint, budget, machine, preset)
+    try:
+        fitted = _fitted(grounds)
+    except TooLittleMemory as problem:
+        raise _enough_for_all(grounds, problem) from None
     stages, decisions = {}, {}
-    for stage_name, dimensions in _stages(grounds).items():
-        parts = derive_parts(grounds, dimensions)
-        stages[stage_name] = build_stage(parts)
+    for stage_name, (view, sizes) in fitted.items():
+        parts = derive_parts(grounds, view, sizes)
+        stage = stages[stage_name] = build_stage(parts)
         for path in sorted(parts):
             decisions[f"stages.{stage_name}.{path}"] = _decision(parts[path])
-    return Plan(name=name, dataset=fingerprint.dataset, budget=budget, stages=stages, decisions=decisions)
+        if not grounds.preset.as_nnunet:
+            decisions[f"stages.{stage_name}.memory"] = _decision(predicted_memory(stage, grounds))
+    return Plan(
+        name=name,
+        dataset=fingerprint.dataset,
+        budget=budget,
+        preset=preset,
+        facts=facts_hash(fingerprint),
+        stages=stages,
+        decisions=decisions,
+        warnings=_warnings(grounds),
+    )
 
 
-def _grounds(fingerprint: Fingerprint, budget: Budget, machine: Machine) -> Grounds:
+def facts_hash(fingerprint: Fingerprint) -> str:
+    """Hash of what a plan is derived from, whenever and wherever it was measured, whatever the dataset is called."""
+    return content_hash(fingerprint.model_dump(mode="json", exclude={"files": True, "dataset": {"name"}}))
+
+
+def _grounds(fingerprint: Fingerprint, budget: Budget, machine: Machine, preset: PresetName) -> Grounds:
+    rules = standard_rules(budget.minutes) if preset == "standard" else PRESETS[preset]
     flat = fingerprint.dataset.dimensions == 2
-    spacings_mm = [case.spacing_mm for case in fingerprint.cases]
-    shapes = [case.shape_after_crop for case in fingerprint.cases]
+    orientation = NNUNET_ORIENTATION if rules.as_nnunet else common_orientation(fingerprint.cases)
+    cases = tuple(turned(case, orientation.value) for case in fingerprint.cases)
+    spacings_mm = [case.spacing_mm for case in cases]
+    shapes = [case.shape_after_crop for case in cases]
+    if flat and rules.as_nnunet:
+        # Where pixels differ in size between the images, nnU-Net "resamples" across them, too; it counts in batches.
+        spacings_mm = [(OUT_OF_PLANE * max(y, x), y, x) for _, y, x in spacings_mm]
+        flat = False
     spacing = target_spacing(spacings_mm, shapes, flat)
     shape = median_resampled_shape(spacings_mm, shapes, spacing.value)
-    order = axis_order(spacing.value, shape, flat)
+    order = axis_order(spacing.value, shape, flat, single_first=not rules.as_nnunet)
     return Grounds(
         fingerprint,
         budget,
         machine,
+        rules,
+        orientation,
+        cases,
         order,
         spacing._replace(value=tuple(spacing.value[axis] for axis in order.value)),
         tuple(shape[axis] for axis in order.value),
+        {},
     )
 
 
-def _stages(grounds: Grounds) -> dict[str, Literal[2, 3]]:
-    """Name → dimensions. Images of one slice have no volume to learn from."""
-    if grounds.fingerprint.dataset.dimensions == 2 or grounds.median_shape[0] <= 1:
-        return {"2d": 2}
-    return {"2d": 2, "3d_fullres": 3}
+def _fitted(grounds: Grounds) -> dict[str, tuple[View, Sizes]]:
+    """Name of a stage → the images as it sees them, and what fits the memory.
+
+    Images of one slice have no volume to learn from.
+    """
+    spacing, shape = grounds.spacing, grounds.median_shape
+    full = View(spacing, shape, math.prod(shape))
+    slices = View(spacing._replace(value=spacing.value[1:]), shape[1:], full.image_voxels)
+    stages = {"2d": (slices, find_sizes(grounds, slices))}
+    if grounds.fingerprint.dataset.dimensions == 2 or shape[0] <= 1:
+        return stages
+    volumes = find_sizes(grounds, full)
+    low = search_memory(grounds, full, volumes.candidate.first_features, partial(low_resolution, spacing.value, shape))
+    if low is None:
+        return {**stages, "3d_fullres": (full, volumes)}
+    overview = View(low.spacing, low.median_shape, low.voxels)
+    full = full._replace(low_resolution=True)
+    # The cascade is the stage at full resolution, unless the channels it sees besides are too much for the memory.
+    cascade = full._replace(refines="3d_lowres")
+    refined = volumes if fits(grounds, cascade, volumes.candidate) else find_sizes(grounds, cascade)
+    return {
+        **stages,
+        "3d_lowres": (overview, find_sizes(grounds, overview)),
+        "3d_fullres": (full, volumes),
+        "3d_cascade": (cascade, refined),
+    }
 
 
-def _decision(decided: Decided[object]) -> Decision:
+def _enough_for_all(grounds: Grounds, problem: TooLittleMemory) -> TooLittleMemory:
+    """The problem of the stage that needs the most; the first that lacked memory need not be that one."""
+    while True:
+        enough = grounds.budget.model_copy(update={"memory_gb": problem.enough_gb})
+        try:
+            _fitted(grounds._replace(budget=enough))
+        except TooLittleMemory as greater:
+            problem = greater
+        else:
+            return problem.of(grounds.budget.memory_gb)
+
+
+def _warnings(grounds: Grounds) -> tuple[str, ...]:
+    """What a person should know before training."""
+    found, budget = list(outliers(grounds.cases)), grounds.budget
+    if not grounds.fingerprint.has_images:
+        found.append(REPEAT)
+    if not grounds.preset.as_nnunet and budget.device == "cpu" and budget.minutes is None:
+        found.append(TAKES_LONG)
+    return tuple(found)
+
+
+def _decision(decided: Decided[Any]) -> Decision:
     # As JSON's types, so that a plan read from its file equals the plan that was written.
     return Decision(
         value=to_jsonable_python(decided.value),
         rule=decided.rule,
         facts=to_jsonable_python(decided.facts),
         reason=decided.reason,
+        alternative=decided.alternative,
     )

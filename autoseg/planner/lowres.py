@@ -1,35 +1,81 @@
-"""Is an image so much larger than a patch that a network at a lower resolution would pay?"""
+"""A stage at a lower resolution, where images are much larger than a patch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from autoseg.geometry import Spacing
-from autoseg.planner.memory import fit_patch
+from autoseg.planner.decided import Decided, by
+from autoseg.planner.memory import Memory, largest_patch
 
 SMALLEST_SHARE = 0.25  # of the median image, that a patch should see
 COARSENING = 1.03
 LEAST_GAIN = 2.0  # times fewer voxels, or a low resolution is not worth a network
+SIMILAR = 2.0  # axes less than this factor finer than the coarsest are enlarged with it
 
 
-def low_resolution_pays(
-    spacing_mm: Spacing, median_shape: Sequence[float], patch_size: Sequence[int], outputs: int, memory_gb: float
-) -> bool:
-    """Whether nnU-Net would plan 3d_lowres beside 3d_fullres.
+class LowResolution(NamedTuple):
+    """The images at a lower resolution.
 
-    Voxels are enlarged step by step until a patch sees a quarter of the median image, axes less
-    than half as coarse as the coarsest first. It pays if that leaves at most half of the voxels.
+    Attributes:
+        spacing: voxel size, mm, along the array's three axes.
+        median_shape: whole voxels of the median image at that size.
+        voxels: of the median image, not rounded.
+    """
+
+    spacing: Decided[Spacing]
+    median_shape: tuple[int, ...]
+    voxels: float
+
+
+def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: Memory) -> LowResolution | None:
+    """The resolution at which a patch sees a quarter of the median image; None where it would not pay.
+
+    Voxels are enlarged step by step, axes less than half as coarse as the coarsest first. It pays if
+    that leaves at most half of the voxels.
+
+    Args:
+        spacing_mm: at full resolution, along the array's three axes.
+        median_shape: voxels of the median image at full resolution.
+        memory: what fits.
+
+    Raises:
+        PlanError: the images or the memory are too small for a network.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
     """
-    spacing, seen = list(spacing_mm), math.prod(patch_size)
     image = voxels = math.prod(median_shape)
-    while seen / voxels < SMALLEST_SHARE and image / voxels < LEAST_GAIN:
-        fine = [max(spacing) / s > 2 for s in spacing]
-        spacing = [s * COARSENING if is_fine or not any(fine) else s for s, is_fine in zip(spacing, fine, strict=True)]
-        shape = [full / low * n for full, low, n in zip(spacing_mm, spacing, median_shape, strict=True)]
-        voxels = math.prod(shape)
-        smaller = fit_patch(tuple(spacing), [round(n) for n in shape], outputs, memory_gb).value
-        seen = math.prod(smaller.patch_size)
-    return image / voxels >= LEAST_GAIN
+    spacing, shape = tuple(spacing_mm), tuple(round(n) for n in median_shape)
+    full_patch = patch = largest_patch(spacing_mm, median_shape, memory).patch_size
+    steps = 0
+    while math.prod(patch) / voxels < SMALLEST_SHARE:
+        spacing = _coarser(spacing)
+        sizes = [full / low * n for full, low, n in zip(spacing_mm, spacing, median_shape, strict=True)]
+        voxels, shape = math.prod(sizes), tuple(round(n) for n in sizes)
+        patch = largest_patch(spacing, shape, memory).patch_size
+        steps += 1
+    if steps == 0 or image / voxels < LEAST_GAIN:
+        return None
+    seen, sees = math.prod(full_patch) / image, math.prod(patch) / voxels
+    reason = (
+        f"At full resolution a patch of {by(full_patch)} voxels sees {100 * seen:.2g} % of the median image. Voxels "
+        f"are enlarged, 3 % at a time, the finest axes first, until a patch ({by(patch)}) sees a quarter: after "
+        f"{steps} steps, at {by(spacing, 2)} mm, it sees {100 * sees:.0f} % of {by(shape)} voxels."
+    )
+    facts = {
+        "full_spacing_mm": tuple(spacing_mm),
+        "full_median_shape": tuple(median_shape),
+        "full_patch_size": full_patch,
+        "smallest_share": SMALLEST_SHARE,
+        "steps": steps,
+    }
+    alternative = "At full resolution alone, networks would not see where in the body a patch lies."
+    return LowResolution(Decided(spacing, "low_resolution", facts, reason, alternative), shape, voxels)
+
+
+def _coarser(spacing_mm: Spacing) -> Spacing:
+    coarsest = max(spacing_mm)
+    fine = [coarsest / s > SIMILAR for s in spacing_mm]
+    return tuple(s * COARSENING if is_fine or not any(fine) else s for s, is_fine in zip(spacing_mm, fine, strict=True))

@@ -16,7 +16,13 @@ class Machine(NamedTuple):
         precision: the number type networks are trained fastest in without losing accuracy.
         seconds_per_iteration: of training a stage on a dataset of this description. It costs
             seconds, so it is asked only when the budget limits the minutes.
+        training_bytes: at the peak of a training step, as tensors hold them. Predicted, in about a second.
+        inference_bytes: at the peak of predicting an image of a shape, (z, y, x) in the array's order.
+        workspace_share: what libraries take on top of the tensors, as a share of them, 0…1.
     """
 
     precision: Literal["float32", "bfloat16", "float16"]
     seconds_per_iteration: Callable[[Stage, Description], float]
+    training_bytes: Callable[[Stage, Description], int]
+    inference_bytes: Callable[[Stage, Description, tuple[int, ...]], int]
+    workspace_share: float

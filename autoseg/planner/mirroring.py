@@ -8,9 +8,14 @@ from collections.abc import Iterable, Sequence
 from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.decided import Decided
 from autoseg.planner.length import FEW_ITERATIONS
+from autoseg.planner.spacing import AXES
 
-OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l", "lh": "rh", "rh": "lh"}
-WORD_ENDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z0-9]+")  # "LeftKidney", "kidney_left", "kidney (L)"
+OTHER_SIDE = {"left": "right", "l": "r", "lh": "rh", "lt": "rt"}
+OTHER_SIDE |= {right: left for left, right in OTHER_SIDE.items()}
+# "LeftKidney", "LKidney", "left1", "kidney_left", "kidney (L)"
+WORD_ENDS = re.compile(
+    r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|[^A-Za-z0-9]+"
+)
 
 
 def mirror_axes(
@@ -23,14 +28,14 @@ def mirror_axes(
     """All axes; without the one from left to right where labels come in left/right pairs.
 
     A mirrored left kidney looks like a right one, and would be learnt under the wrong name. In a
-    dataset whose cases are stored in different orientations every axis that is lateral in some
+    dataset whose cases are shown in different orientations every axis that is lateral in some
     case is left out; where a case has no orientation (2-D pictures), all are.
 
     Args:
         dimensions: of the stage; a 2-D stage has the last two of the ordered axes.
         targets: names of what is segmented.
-        orientations: of each case, as in the fingerprint.
-        order: which axis of the image, (z, y, x), becomes axis 0, 1, 2 of the array.
+        orientations: of each case as the plan shows it: the common one (`orientation.turned`), or the file's.
+        order: which axis of the image so turned, (z, y, x), becomes axis 0, 1, 2 of the array.
         upright: mirror nothing, as `keeps_upright` says.
 
     Returns:
@@ -39,25 +44,30 @@ def mirror_axes(
     >>> mirror_axes(3, ["left kidney", "right kidney"], ["LPS", "RAS"], (0, 1, 2)).value
     (0, 1)
     """
+    names, known = tuple(targets), sorted({code for code in orientations if code is not None})
+    pairs = left_right_pairs(names)
+    facts = {"left_right_pairs": pairs, "orientations": known}
+    letters = [AXES[axis] for axis in order[-dimensions:]]
     if upright:
         reason = "In a short training patients stay as they lie: nothing is mirrored, and prediction is faster for it."
-        return Decided((), "mirror_axes", {"orientations": sorted(set(filter(None, orientations)))}, reason)
-    stage_axes = order[-dimensions:]
-    pairs = left_right_pairs(targets)
-    known = sorted({code for code in orientations if code is not None})
-    facts = {"left_right_pairs": pairs, "orientations": known}
+        longer = mirror_axes(dimensions, names, orientations, order).value
+        alternative = (
+            f"In {FEW_ITERATIONS:,} iterations or more, patches would be mirrored along {_named(longer, letters)}."
+        )
+        return Decided((), "mirror_axes", facts, reason, alternative)
+    lateral = {0, 1, 2} if None in orientations else {_lateral_axis(code) for code in known}
+    sideways = tuple(place for place, axis in enumerate(order[-dimensions:]) if axis in lateral)
     if not pairs:
         reason = "No two labels differ only in their side, so patches may be mirrored along all axes."
-        return Decided(tuple(range(dimensions)), "mirror_axes", facts, reason)
-    if None in set(orientations):
-        lateral = {0, 1, 2}
-        where = "where left is the images do not say, so nothing is mirrored"
-    else:
-        lateral = {_lateral_axis(code) for code in known}
-        where = f"the left-right axis is not mirrored (orientation {', '.join(known)})"
-    value = tuple(place for place, axis in enumerate(stage_axes) if axis not in lateral)
+        alternative = (
+            f"With labels for left and right, {_named(sideways, letters)} would be left out." if sideways else ""
+        )
+        return Decided(tuple(range(dimensions)), "mirror_axes", facts, reason, alternative)
+    value = tuple(place for place in range(dimensions) if place not in sideways)
+    where = _where(sideways, letters, known, None in orientations)
     reason = f"'{pairs[0][0]}' and '{pairs[0][1]}' differ only in their side, mirroring would confuse them: {where}."
-    return Decided(value, "mirror_axes", facts, reason)
+    alternative = f"Without such labels, patches would be mirrored along {_named(range(dimensions), letters)}."
+    return Decided(value, "mirror_axes", facts, reason, alternative if sideways else "")
 
 
 def keeps_upright(iterations: float, orientations: Sequence[str | None]) -> bool:
@@ -94,5 +104,31 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _lateral_axis(orientation: str) -> int:
-    """The array axis, 0 for z, that runs from left to right or back; the code is in file order (x, y, z)."""
+    """The image's axis, 0 for z, that runs from left to right or back; the code is in file order (x, y, z)."""
     return 2 - next(place for place, letter in enumerate(orientation) if letter in "LR")
+
+
+def _where(sideways: Sequence[int], letters: Sequence[str], orientations: Sequence[str], unknown: bool) -> str:
+    """What is left out, and how it is known to run from left to right."""
+    stored = f"orientation {', '.join(orientations)}"
+    if unknown:
+        return "where left is the images do not say, so nothing is mirrored"
+    if not sideways:
+        return f"but left and right lie in different slices ({stored}), so a slice may be mirrored along both its axes"
+    if len(sideways) == 1:
+        return f"the axis from left to right, {_named(sideways, letters)}, is not mirrored ({stored})"
+    either = " or ".join(letters[axis] for axis in sideways)
+    return f"the axis from left to right is {either}, by case, and none of them is mirrored ({stored})"
+
+
+def _named(axes: Iterable[int], letters: Sequence[str]) -> str:
+    """Axes of the patch by their letters.
+
+    >>> _named((0, 1, 2), "zyx"), _named((1,), "yx"), _named((), "yx")
+    ('axes z, y and x', 'axis x', 'no axis')
+    """
+    named = [letters[axis] for axis in axes]
+    if not named:
+        return "no axis"
+    *others, last = named
+    return f"axes {', '.join(others)} and {last}" if others else f"axis {last}"

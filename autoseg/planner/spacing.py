@@ -42,11 +42,12 @@ def target_spacing(spacings_mm: Sequence[Spacing], shapes: Sequence[Shape], flat
     measured = f"The median voxel of the {len(spacings_mm)} cases measures {by(median, 2)} mm."
     coarse = spacing[coarsest] > ANISOTROPY * finer.max()
     short = shape[coarsest] * ANISOTROPY < longer.min()
-    if flat or not (coarse and short):
-        why = "" if flat else " No axis is 3 times coarser and 3 times shorter than the others, so the median holds."
-        return Decided(median, "target_spacing", facts, f"{measured}{why}")
-
     tenth = float(np.percentile(spacings_mm, 10, axis=0)[coarsest])
+    if flat or not (coarse and short):
+        keep = " No axis is both over 3 times coarser and over 3 times shorter than the others, so all keep the median."
+        why = "" if flat else keep
+        return Decided(median, "target_spacing", facts, f"{measured}{why}", "" if flat else _finer(median, tenth))
+
     # Just above the others, so that this axis stays the coarsest one.
     spacing[coarsest] = tenth if tenth >= finer.max() else finer.max() + 1e-5
     value = tuple(float(s) for s in spacing)
@@ -55,7 +56,19 @@ def target_spacing(spacings_mm: Sequence[Spacing], shapes: Sequence[Shape], flat
         f"({shape[coarsest]:.0f} voxels): it gets {value[coarsest]:.2f} mm instead, so that the detail of the finest "
         "tenth of the cases is kept."
     )
-    return Decided(value, "target_spacing", {**facts, "tenth_percentile_mm": tenth}, reason)
+    alternative = f"By the median alone axis {AXES[coarsest]} would get {median[coarsest]:.2f} mm."
+    return Decided(value, "target_spacing", {**facts, "tenth_percentile_mm": tenth}, reason, alternative)
+
+
+def _finer(median_mm: Spacing, tenth_mm: float) -> str:
+    """What the coarsest axis would get if it were treated as a coarse and short one."""
+    axis = int(np.argmax(median_mm))
+    finest = max(tenth_mm, *(size for other, size in enumerate(median_mm) if other != axis))
+    if f"{finest:.2f}" == f"{median_mm[axis]:.2f}":
+        return ""
+    return (
+        f"By the finest tenth of the cases, as for coarse and short axes, axis {AXES[axis]} would get {finest:.2f} mm."
+    )
 
 
 def median_resampled_shape(

@@ -3,11 +3,12 @@
 Comes in: the network planned for the memory, the minutes, and a function that measures how long
 an iteration takes. Goes out: the network to train, with its pace.
 
-A first, simple rule. A network that sees few batches is worth little, however good it would
-become: so there is a ladder of networks, each cheaper than the one above it, and the first that
-does 1000 iterations in the time is taken. On hippocampus, with two processor cores, 32 features
-with batches of 4 take 1.3 s an iteration; 16 features do 1215 iterations in 10 minutes and reach a
-Dice of 0.877 (benchmarks/results/hippocampus_cpu.md).
+The trade-off: a wide network with large batches becomes better in the end, a narrow one with small
+batches sooner. On hippocampus, on two processor cores (benchmarks/results/time_to_dice.md), 8 features
+with batches of 2 reach a Dice of 0.873 in the 850 iterations that 2 minutes have for them; 16 features, in
+half as many iterations, only 0.865. So networks stand on a ladder, each cheaper than the one above it, and
+the first is taken that does 2000 iterations in the time. Only a network that cannot be made cheaper but by
+seeing less, with smaller patches, may do with 1000.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from autoseg.planner.candidate import Candidate
 from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, network_topology
 
-MINIMUM_ITERATIONS = 1000
-BATCHES = {2: (32, 16), 3: (4,)}  # by dimensions: batches to fall back to before the network is made narrower,
-FIRST_FEATURES = (16, 8)  # then widths; what is no multiple of 8 wastes vector units (24 is slower than 32),
-LAST_BATCH = {2: 8, 3: 2}  # then the smallest batch,
-SHORTEST_PATCH = 32  # then patches, halved as long as their longest edge keeps this many voxels
-MEASUREMENTS = 4  # at most; the first is of the cheapest network
-TOLERANCE = 2.0  # a network predicted to be more than this factor too slow is not measured
+ENOUGH_ITERATIONS = 2000  # with fewer, a narrower network or a smaller batch is the better choice
+FEWEST_ITERATIONS = 1000  # with fewer, a smaller patch is
+WIDTHS = (32, 16, 8)  # what is no multiple of 8 wastes vector units: 24 features are slower than 32
+BATCHES = {2: (32, 16, 8), 3: (4, 2)}  # by dimensions: to fall back to before the network is made narrower
+SHORTEST_PATCH = 32  # patches are halved as long as their longest edge keeps this many voxels
+MEASUREMENTS = 4  # at most, and the cheapest network where none is fast enough; the first has the whole patch
+TOLERANCE = 1.5  # a network predicted to be more than this factor too slow is not measured
 
 
 class Pace(NamedTuple):
@@ -36,6 +37,17 @@ class Pace(NamedTuple):
     seconds_per_iteration: float
 
 
+class Rung(NamedTuple):
+    """A network, and how many iterations make it worth training."""
+
+    candidate: Candidate
+    iterations: int
+
+    def allows(self, minutes: float) -> float:
+        """Seconds that an iteration may take."""
+        return minutes * 60 / self.iterations
+
+
 def fit_time(
     planned: Candidate,
     spacing_mm: Spacing,
@@ -43,61 +55,62 @@ def fit_time(
     minutes: float,
     seconds_per_iteration: Callable[[Candidate], float],
 ) -> Decided[Pace]:
-    """The best network found to do 1000 iterations in the time; if none does, the cheapest.
+    """The best network found to do enough iterations in the time; if none does, the cheapest.
 
-    Measuring costs seconds, much more for slow networks. So the cheapest network is measured
-    first, and others only if they promise to be fast enough: their time is predicted from the
-    nearest measured one, in proportion to their feature maps.
+    Measuring costs seconds, much more for slow networks. So the cheapest network with the whole patch
+    is measured first, and others only if they promise to be fast enough: their time is predicted from
+    the nearest measured one, in proportion to their feature maps.
 
     Args:
         planned: what the memory allows; top of the ladder.
         spacing_mm: of the stage.
         outputs: channels of the network's head.
         minutes: to train in.
-        seconds_per_iteration: measures a network; asked at most 4 times.
+        seconds_per_iteration: measures a network, in seconds; asked at most 5 times.
     """
     rungs = ladder(planned, spacing_mm)
-    costs = [rung.cost(outputs) for rung in rungs]
-    allowed = minutes * 60 / MINIMUM_ITERATIONS
-    cheapest = len(rungs) - 1
-    measured = {cheapest: seconds_per_iteration(rungs[cheapest])}
+    costs = [rung.candidate.cost(outputs) for rung in rungs]
+    allowed = [rung.allows(minutes) for rung in rungs]
+    first = max(place for place, rung in enumerate(rungs) if rung.candidate.topology == planned.topology)
+    measured = {first: seconds_per_iteration(rungs[first].candidate)}
     while len(measured) < MEASUREMENTS and (place := _promising(measured, costs, allowed)) is not None:
-        measured[place] = seconds_per_iteration(rungs[place])
-    chosen = min((place for place, seconds in measured.items() if seconds <= allowed), default=cheapest)
+        measured[place] = seconds_per_iteration(rungs[place].candidate)
+    chosen = min((place for place, seconds in measured.items() if seconds <= allowed[place]), default=len(rungs) - 1)
+    if chosen not in measured:
+        measured[chosen] = seconds_per_iteration(rungs[chosen].candidate)
     facts = {
         "minutes": minutes,
-        "minimum_iterations": MINIMUM_ITERATIONS,
-        "allowed_seconds_per_iteration": allowed,
-        "measured_seconds_per_iteration": {str(rungs[place]): measured[place] for place in sorted(measured)},
+        "enough_iterations": rungs[chosen].iterations,
+        "measured_seconds_per_iteration": {str(rungs[place].candidate): measured[place] for place in sorted(measured)},
     }
-    pace = Pace(rungs[chosen], measured[chosen])
-    return Decided(pace, "fit_time", facts, _reason(planned, pace, minutes, allowed))
+    pace = Pace(rungs[chosen].candidate, measured[chosen])
+    reason = _reason(planned, pace, rungs[chosen], minutes)
+    return Decided(pace, "fit_time", facts, reason, _next_better(rungs, chosen, measured, costs, minutes))
 
 
-def ladder(planned: Candidate, spacing_mm: Spacing) -> list[Candidate]:
+def ladder(planned: Candidate, spacing_mm: Spacing) -> list[Rung]:
     """Networks from the planned one to the cheapest that makes sense, best first.
 
-    Smaller batches first, then narrower networks, then the smallest batch, then smaller patches.
+    Width counts for more than the batch, the patch for more than either.
 
     >>> cube = Candidate(network_topology((1.0, 1.0, 1.0), (128, 128, 128)), batch_size=2)
     >>> for rung in ladder(cube, (1.0, 1.0, 1.0)):
-    ...     print(rung)
-    32 first features, batches of 2, patches of 128 × 128 × 128
-    16 first features, batches of 2, patches of 128 × 128 × 128
-    8 first features, batches of 2, patches of 128 × 128 × 128
-    8 first features, batches of 2, patches of 64 × 64 × 64
-    8 first features, batches of 2, patches of 32 × 32 × 32
+    ...     print(rung.iterations, rung.candidate)
+    2000 32→320 features, batches of 2, patches of 128 × 128 × 128
+    2000 16→160 features, batches of 2, patches of 128 × 128 × 128
+    1000 8→80 features, batches of 2, patches of 128 × 128 × 128
+    1000 8→80 features, batches of 2, patches of 64 × 64 × 64
+    1000 8→64 features, batches of 2, patches of 32 × 32 × 32
     """
     dimensions = len(spacing_mm)
-    rungs = [planned]
-    for batch in BATCHES[dimensions]:
-        if batch < rungs[-1].batch_size:
-            rungs.append(rungs[-1]._replace(batch_size=batch))
-    rungs += [rungs[-1]._replace(first_features=first) for first in FIRST_FEATURES]
-    if LAST_BATCH[dimensions] < rungs[-1].batch_size:
-        rungs.append(rungs[-1]._replace(batch_size=LAST_BATCH[dimensions]))
-    while max(rungs[-1].topology.patch_size) >= 2 * SHORTEST_PATCH:
-        rungs.append(rungs[-1]._replace(topology=_halved(rungs[-1].topology, spacing_mm)))
+    smaller = [batch for batch in BATCHES[dimensions] if batch < planned.batch_size] or [planned.batch_size]
+    widths = [planned.first_features, *(width for width in WIDTHS if width < planned.first_features)]
+    below = [planned._replace(first_features=width, batch_size=batch) for width in widths for batch in smaller]
+    networks = [planned, *(network for network in below if network != planned)]
+    rungs = [Rung(one, ENOUGH_ITERATIONS) for one in networks[:-1]]
+    rungs.append(Rung(networks[-1], FEWEST_ITERATIONS))
+    while max((last := rungs[-1].candidate).topology.patch_size) >= 2 * SHORTEST_PATCH:
+        rungs.append(Rung(last._replace(topology=_halved(last.topology, spacing_mm)), FEWEST_ITERATIONS))
     return rungs
 
 
@@ -107,22 +120,45 @@ def _halved(topology: Topology, spacing_mm: Spacing) -> Topology:
     return network_topology(spacing_mm, [n // 2 if 2 * n > longest else n for n in topology.patch_size])
 
 
-def _promising(measured: Mapping[int, float], costs: Sequence[float], allowed: float) -> int | None:
+def _promising(measured: Mapping[int, float], costs: Sequence[float], allowed: Sequence[float]) -> int | None:
     """The best rung that may be fast enough, and is not known to be: it is worth measuring."""
-    too_slow = max((place for place, seconds in measured.items() if seconds > allowed), default=-1)
-    fast_enough = min((place for place, seconds in measured.items() if seconds <= allowed), default=-1)
-    for place in range(too_slow + 1, fast_enough):
-        nearest = min(measured, key=lambda known: abs(known - place))
-        if measured[nearest] * costs[place] / costs[nearest] <= TOLERANCE * allowed:
+    fast_enough = min((place for place, seconds in measured.items() if seconds <= allowed[place]), default=len(costs))
+    too_slow = max((place for place, seconds in measured.items() if seconds > allowed[place]), default=-1)
+    for place in range(fast_enough):
+        below_known = too_slow < place or costs[place] < costs[too_slow]
+        if place not in measured and below_known and _predicted(place, measured, costs) <= TOLERANCE * allowed[place]:
             return place
     return None
 
 
-def _reason(planned: Candidate, pace: Pace, minutes: float, allowed: float) -> str:
-    goal = f"{MINIMUM_ITERATIONS} iterations, the least that is worth training, must fit {minutes:g} minutes"
-    found = f"{pace.candidate}: {pace.seconds_per_iteration:.2g} s an iteration."
-    if pace.seconds_per_iteration > allowed:
-        return f"{goal}; no network is fast enough for that, so the cheapest is taken, {found}"
+def _predicted(place: int, measured: Mapping[int, float], costs: Sequence[float]) -> float:
+    """Seconds of a rung, in proportion to the nearest one measured."""
+    nearest = min(measured, key=lambda known: abs(known - place))
+    return measured[nearest] * costs[place] / costs[nearest]
+
+
+def _reason(planned: Candidate, pace: Pace, rung: Rung, minutes: float) -> str:
+    goal = f"{rung.iterations} iterations, enough for such a network, must fit {minutes:g} minutes"
+    found = f"{pace.candidate}: {pace.seconds_per_iteration:.2g} s an iteration"
+    if pace.seconds_per_iteration > rung.allows(minutes):
+        return f"{goal}; no network is fast enough for that, so the cheapest is taken, {found}."
     if pace.candidate == planned:
-        return f"{goal}; the network that fits the memory does so, {found}"
-    return f"{goal}. The network that fits the memory ({planned}) is too slow. The best found that is not has {found}"
+        return f"{goal}; the network that fits the memory does so, {found}."
+    too_slow = f"The network that fits the memory ({planned}) is too slow."
+    return f"{goal}. {too_slow} The best found that is fast enough has {found}."
+
+
+def _next_better(
+    rungs: Sequence[Rung], chosen: int, measured: Mapping[int, float], costs: Sequence[float], minutes: float
+) -> str:
+    """What the rung above would have done in the time."""
+    if chosen == 0:
+        return ""
+    above = rungs[chosen - 1]
+    seconds = measured.get(chosen - 1) or _predicted(chosen - 1, measured, costs)
+    how = "measured" if chosen - 1 in measured else "expected"
+    done = minutes * 60 / seconds
+    return (
+        f"{above.candidate} would do {done:.0f} iterations of the {above.iterations} it needs ({seconds:.2g} s each, "
+        f"{how})."
+    )

@@ -16,7 +16,6 @@ Axes = tuple[int, ...]  # one number an axis of the stage
 
 INITIAL_VOXELS = {2: 2048**2, 3: 256**3}  # of the patch the search starts from, by dimensions
 SMALLEST_EDGE = 4  # voxels an axis keeps at the bottleneck
-CONVOLUTIONS = 2  # in every stage of encoder and decoder
 SIMILAR = 2.0  # axes whose spacings differ by less than this factor are treated alike
 
 
@@ -93,28 +92,27 @@ def network_topology(spacing_mm: Spacing, size: Sequence[float]) -> Topology:
 
 
 def topology_parts(topology: Topology, spacing_mm: Spacing) -> dict[str, Decided[Any]]:
-    """Strides, kernels and convolutions of a topology: path within a stage → decision."""
-    depth = len(topology.strides)
+    """Strides and kernels of a topology: path within a stage → decision."""
     facts = {"patch_size": topology.patch_size, "spacing_mm": spacing_mm}
     bottleneck = [n // divisor for n, divisor in zip(topology.patch_size, topology.divisor, strict=True)]
-    times = " and ".join(str(divisor.bit_length() - 1) for divisor in topology.divisor)
+    *first, last = (str(divisor.bit_length() - 1) for divisor in topology.divisor)
     strides = (
-        f"The patch of {by(topology.patch_size)} voxels is halved {times} times along its axes, each as long as it "
-        f"is long enough and not twice as coarse as the finest; {by(bottleneck)} voxels are left."
+        f"The patch of {by(topology.patch_size)} voxels is halved {', '.join(first)} and {last} times along its axes, "
+        f"so {by(bottleneck)} voxels are left at the coarsest level. An axis is halved as long as it has "
+        f"{2 * SMALLEST_EDGE} voxels or more ({3 * SMALLEST_EDGE} where it is halved alone) and they are less than "
+        "twice as large as those of the finest such axis."
     )
     narrow = sum(1 in kernel for kernel in topology.kernels)
+    where = "At the finest level" if narrow == 1 else f"At the {narrow} finest levels"
     kernels = (
-        f"The first {narrow} stages do not look along axes at least twice as coarse as the finest; the others take "
-        "3 voxels along every axis."
+        f"{where} kernels do not reach across axes that are at least twice as coarse as the finest; from there on they "
+        "take 3 voxels along every axis."
         if narrow
         else "No axis is twice as coarse as the finest, so kernels take 3 voxels along every axis."
     )
-    twice = f"{CONVOLUTIONS} convolutions in each of the {depth} stages."
     return {
         "network.strides": Decided(topology.strides, "network_topology", facts, strides),
         "network.kernels": Decided(topology.kernels, "network_topology", facts, kernels),
-        "network.encoder_convolutions": Decided((CONVOLUTIONS,) * depth, "conventions", {}, twice),
-        "network.decoder_convolutions": Decided((CONVOLUTIONS,) * (depth - 1), "conventions", {}, twice),
     }
 
 

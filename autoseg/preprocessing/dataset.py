@@ -47,8 +47,10 @@ def prepare_dataset(
         All training cases, in the order of the dataset.
 
     Raises:
-        DatasetError: a case cannot be read, or contradicts the dataset. What is done is kept.
+        DatasetError: no case has an image, a case cannot be read, or it contradicts the dataset. What is done
+            is kept.
     """
+    dataset.require_images()
     undone = [case for case in dataset.cases if not _is_done(case, folder)]
     prepare = partial(
         prepare_case,
@@ -85,8 +87,13 @@ def _prepare(
     image, label_map = read_case(case, description)
     array, placement = prepare_image(image, preprocessing)
     class_map = prepare_labels(label_map, placement, description.labels)
-    record = Record(sources=sources, shape=(len(array), *placement.shape), placement=placement)
     locations = sample_locations(class_map, description.labels)
+    record = Record(
+        sources=sources,
+        shape=(len(array), *placement.shape),
+        located=tuple(len(voxels) for voxels in locations.targets),
+        placement=placement,
+    )
     if _is_done(case, folder):  # by another command, meanwhile: one that may be reading it already
         return
     write_prepared(PreparedCase(case.name, folder), array, class_map, locations, record, patch_size)

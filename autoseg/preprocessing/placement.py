@@ -1,6 +1,6 @@
 """What was done to an image's grid while it was prepared, so that it can be undone.
 
-Comes in: the grid of a file, the box that was cut out, the new order of axes and voxel size.
+Comes in: the grid of a file, the box that was cut out, how it was turned, the new voxel size.
 Goes out: `Placement`, which lies beside every prepared array and leads predictions back.
 """
 
@@ -23,7 +23,7 @@ Number = TypeVar("Number", bound=np.generic)
 class Placement(Frozen):
     """Where a prepared array lies on the image it was made from.
 
-    native grid → crop → order of axes → resampling → prepared array
+    native grid → crop → orientation and order of axes → resampling → prepared array
 
     Attributes:
         native_shape: voxels, (z, y, x), of the file.
@@ -33,6 +33,7 @@ class Placement(Frozen):
         dimensions: of the file, 2 or 3.
         crop: first voxel and the one after the last, an axis of the file.
         axis_order: which axis of the file became axis 0, 1, 2 of the array.
+        reversed: whether axis 0, 1, 2 of the array runs against the file's.
         shape: voxels, of the prepared array.
         spacing_mm: mm, of the prepared array.
     """
@@ -44,6 +45,7 @@ class Placement(Frozen):
     dimensions: Literal[2, 3]
     crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     axis_order: Three
+    reversed: tuple[bool, bool, bool] = (False, False, False)
     shape: Three
     spacing_mm: ThreeMM
 
@@ -71,13 +73,13 @@ class Placement(Frozen):
         return z, y, x
 
     def cut(self, native: NDArray[Number]) -> NDArray[Number]:
-        """Crops an array of the file, (…, z, y, x), and puts its axes into the array's order."""
-        return np.ascontiguousarray(_ordered(native[(..., *self.box)], self.axis_order))
+        """Crops an array of the file, (…, z, y, x), and turns its axes into the array's."""
+        return np.ascontiguousarray(self._flipped(_ordered(native[(..., *self.box)], self.axis_order)))
 
     def paste(self, cut: NDArray[Number], native: NDArray[Number]) -> None:
         """Writes what `cut` would cut out back into an array of the file, in place."""
         z, y, x = (self.axis_order.index(axis) for axis in range(3))
-        native[(..., *self.box)] = _ordered(cut, (z, y, x))
+        native[(..., *self.box)] = _ordered(self._flipped(cut), (z, y, x))
 
     def orders_in(self, order: int, coarse_axis_order: int) -> Orders:
         """The spline order an axis on the way from the file to the prepared array."""
@@ -86,6 +88,10 @@ class Placement(Frozen):
     def orders_back(self, order: int, coarse_axis_order: int) -> Orders:
         """The spline order an axis on the way from the prepared array to the file."""
         return self._orders(self.spacing_mm, self.cropped_spacing_mm, order, coarse_axis_order)
+
+    def _flipped(self, array: NDArray[Number]) -> NDArray[Number]:
+        """Reverses those of an array's axes, in its own order, that run against the file's; or undoes it."""
+        return np.flip(array, tuple(axis - 3 for axis in range(3) if self.reversed[axis]))
 
     def _orders(self, before_mm: ThreeMM, after_mm: ThreeMM, order: int, coarse_axis_order: int) -> Orders:
         if self.dimensions == 2:  # the spacing along z is made up: no axis is coarse beside it

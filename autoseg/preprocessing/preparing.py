@@ -3,10 +3,13 @@
 Comes in: `Image` and the plan's `Preprocessing`, or a label map and the image's `Placement`.
 Goes out: a float32 array (channels, z, y, x) with its `Placement`; an int16 map of classes.
 
-    crop → order of axes → normalise → resample
+    orientation → crop → order of axes → normalise → resample
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,18 +19,24 @@ from autoseg.dataset.images import Image
 from autoseg.dataset.labels import Labels
 from autoseg.errors import DatasetError
 from autoseg.fingerprint.crop import nonzero_box
+from autoseg.fingerprint.orientation import NO_TURN, Turn, orientation, turn
+from autoseg.geometry import Grid
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise
 from autoseg.preprocessing.placement import Placement
 from autoseg.preprocessing.resampling import resample, resample_classes, resampled_shape
+
+Value = TypeVar("Value", bool, int)
 
 LABEL_ORDER = 1  # classes are interpolated linearly,
 COARSE_LABEL_ORDER = 0  # and taken from the nearest slice along a coarse axis
 
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], Placement]:
-    """Crops, turns, normalises and resamples an image.
+    """Turns, crops, normalises and resamples an image.
 
+    An image whose grid is plain (`geometry.plain_grid`) counts as "LPS"; for an array without any
+    grid, make one whose axes run as the plan wants them: `fingerprint.orientation.direction`.
     Intensities are normalised before they are interpolated, so the statistics are the scanner's.
 
     Args:
@@ -77,7 +86,9 @@ def _check_channels(image: Image, preprocessing: Preprocessing) -> None:
 
 
 def _place(image: Image, preprocessing: Preprocessing) -> Placement:
-    grid, order = image.grid, preprocessing.axis_order
+    grid, turned = image.grid, _turn(image.grid, preprocessing)
+    order = _three(turned.axes[axis] for axis in preprocessing.axis_order)
+    # A box around what is not 0 is the same box whichever way the image is turned, so it is sought in the file's axes.
     whole = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
     box = nonzero_box(image.array) if preprocessing.crop_to_nonzero else whole
     before_mm = tuple(grid.spacing_mm[axis] for axis in order)
@@ -92,6 +103,18 @@ def _place(image: Image, preprocessing: Preprocessing) -> Placement:
         dimensions=grid.dimensions,
         crop=tuple((part.start, part.stop) for part in box),
         axis_order=order,
+        reversed=_three(turned.reversed[axis] for axis in preprocessing.axis_order),
         shape=resampled_shape(cropped, before_mm, (z_mm, y_mm, x_mm)),
         spacing_mm=(z_mm, y_mm, x_mm),
     )
+
+
+def _turn(grid: Grid, preprocessing: Preprocessing) -> Turn:
+    wanted = preprocessing.orientation
+    found = None if wanted is None else orientation(grid)
+    return NO_TURN if found is None or wanted is None else turn(found, wanted)
+
+
+def _three(values: Iterable[Value]) -> tuple[Value, Value, Value]:
+    first, second, third = values
+    return first, second, third

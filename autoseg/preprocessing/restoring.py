@@ -3,7 +3,7 @@
 Comes in: the scores (logits) of a network, (outputs, z, y, x), on any device; the image's
 `Placement`; the dataset's labels. Goes out: file values, or probabilities, on the native grid.
 
-    resample → decide → order of axes undone → pasted into background
+    resample → decide → order and orientation of axes undone → pasted into background
 """
 
 from __future__ import annotations

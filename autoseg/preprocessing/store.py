@@ -33,7 +33,7 @@ from autoseg.preprocessing.chunking import chunk_and_block
 from autoseg.preprocessing.locations import Locations
 from autoseg.preprocessing.placement import Placement
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ONE_THREAD = {"nthreads": 1}  # cases are handled side by side; and the number is kept in the file
 
 
@@ -60,12 +60,15 @@ class Record(Frozen):
         format: version of the files of a case.
         sources: the image files, then the label map.
         shape: of the prepared image, (channels, z, y, x).
+        located: for each of `labels.targets`, how many of its voxels `locations` holds; 0 where the
+            case has none of it.
         placement: of the prepared image on the file's grid.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     sources: tuple[Source, ...]
     shape: tuple[int, int, int, int]
+    located: tuple[int, ...]
     placement: Placement
 
 

@@ -7,5 +7,16 @@ from autoseg.training.case_validation import validate_cases
 from autoseg.training.cost import seconds_per_iteration
 from autoseg.training.loading import default_workers
 from autoseg.training.loop import Job, Trained, fit
+from autoseg.training.memory import WORKSPACE_SHARE, inference_bytes, training_bytes
 
-__all__ = ["Job", "Trained", "default_workers", "fit", "seconds_per_iteration", "validate_cases"]
+__all__ = [
+    "WORKSPACE_SHARE",
+    "Job",
+    "Trained",
+    "default_workers",
+    "fit",
+    "inference_bytes",
+    "seconds_per_iteration",
+    "training_bytes",
+    "validate_cases",
+]

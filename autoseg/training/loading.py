@@ -28,7 +28,7 @@ from autoseg.plan import Stage
 from autoseg.plan.augmentation import Spatial
 from autoseg.preprocessing import Locations, PreparedCase, read_patch
 from autoseg.training.augmentation import Sample, draw_affine, source_extent
-from autoseg.training.patches import draw_start, is_foreground_sample
+from autoseg.training.patches import draw_by_label, draw_start, holders, is_foreground_sample
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers that never meet
 PATIENCE_SECONDS = 1.0  # between two looks at whether the workers are alive, while no batch comes
@@ -39,15 +39,25 @@ class PatchSource:
     """Draws the samples of any iteration.
 
     Attributes:
-        cases: to draw from, each as likely as the other.
-        stage: patch and batch size, share of foreground, spatial augmentation.
+        cases: to draw from, each as likely as the other where the plan does not draw by label.
+        stage: patch and batch size, share of foreground and how it is drawn, spatial augmentation.
         stream: TRAINING draws augmented patches, VALIDATION plain ones.
+
+    Raises:
+        WorkspaceError: foreground is drawn by label, and the record of a case cannot be read.
     """
 
     cases: Sequence[PreparedCase]
     stage: Stage
     stream: int
     _locations: dict[str, Locations] = field(default_factory=dict, repr=False)
+    _holders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)  # empty where drawn by case
+
+    def __post_init__(self) -> None:
+        sampling = self.stage.sampling
+        # Here and not in a worker: the records are read once, and travel with the source.
+        if sampling.foreground == "by_label" and sampling.foreground_fraction > 0:
+            self._holders.update(holders([case.record.located for case in self.cases]))
 
     def batch(self, iteration: int) -> list[Sample]:
         """The samples of an iteration."""
@@ -64,11 +74,10 @@ class PatchSource:
 
     def _sample(self, generator: np.random.Generator, place: int) -> Sample:
         sampling, thin = self.stage.sampling, (1,) * (3 - self.stage.dimensions)  # a 2-D patch is one slice thick
-        case = self.cases[int(generator.integers(len(self.cases)))]
+        case, foreground, target = self._draw_case(generator, place)
         image, labels = case.image(), case.labels()
         patch = (*thin, *sampling.patch_size)
-        foreground = is_foreground_sample(place, sampling.batch_size, sampling.foreground_fraction, generator)
-        start = draw_start(image.shape[1:], patch, self._case_locations(case), foreground, generator)
+        start = draw_start(image.shape[1:], patch, self._case_locations(case), foreground, generator, target)
         matrix = self._affine(generator)
         extent = patch if matrix is None else (*thin, *source_extent(matrix, sampling.patch_size))
         middle = np.add(start, np.subtract(patch, 1) / 2)
@@ -78,6 +87,17 @@ class PatchSource:
         if thin:
             pixels, classes = pixels[:, 0], classes[0]
         return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()))
+
+    def _draw_case(self, generator: np.random.Generator, place: int) -> tuple[PreparedCase, bool, int | None]:
+        """The case, whether its patch is centred on foreground, and on which target if that is drawn already."""
+        size, fraction = self.stage.sampling.batch_size, self.stage.sampling.foreground_fraction
+        if not self._holders:
+            case = self.cases[int(generator.integers(len(self.cases)))]
+            return case, is_foreground_sample(place, size, fraction, generator), None
+        if is_foreground_sample(place, size, fraction, generator):
+            target, number = draw_by_label(self._holders, generator)
+            return self.cases[number], True, target
+        return self.cases[int(generator.integers(len(self.cases)))], False, None
 
     def _affine(self, generator: np.random.Generator) -> NDArray[np.float64] | None:
         if self.stream == VALIDATION:

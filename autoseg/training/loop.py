@@ -23,17 +23,21 @@ from autoseg.files import content_hash, write_text
 from autoseg.plan import Plan, Stage
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, Step, silent
-from autoseg.training.augmentation import Sample, make_batch
+from autoseg.training.augmentation import Batch, Sample, make_batch
 from autoseg.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from autoseg.training.length import share_done
 from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
+from autoseg.training.memory import training_bytes
 from autoseg.training.patch_validation import validate_on_patches
 from autoseg.training.schedules import learning_rate_factor
 from autoseg.training.step import Learner, make_learner, take_step
+from autoseg.training.step_peak import log_step_memory, step_peak
 from autoseg.training.training_curves import draw_training_curves
 
 logger = logging.getLogger(__name__)
 
+PREDICTED, MEASURED = "step_bytes_predicted", "step_bytes_measured"  # in the log's first row
+WATCHED_STEP = 1  # the second: in the first, the optimiser remembers nothing yet
 LONGEST_EPOCH_SECONDS = 600.0  # an epoch ends early rather than that more than this is lost in a power cut
 
 
@@ -98,12 +102,13 @@ class Trained(NamedTuple):
 
 @dataclass
 class _Run:
-    """The state of a training; what `Checkpoint` saves."""
+    """The state of a training: what `Checkpoint` saves, and the memory of a step for the log."""
 
     learner: Learner
     iteration: int = 0
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
 
 
 def fit(job: Job, progress: Progress = silent) -> Trained:
@@ -120,6 +125,8 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
     labels = job.plan.dataset.labels
     run = _Run(make_learner(job.stage, len(job.plan.dataset.channels), labels, job.device))
     _resume(run, job)
+    if run.iteration == 0:
+        run.memory[PREDICTED] = training_bytes(job.stage, job.plan.dataset, job.device)
     patches = PatchSource(job.training, job.stage, TRAINING)
     checks = PatchSource(job.validation or job.training, job.stage, VALIDATION)
     training = job.stage.training
@@ -161,7 +168,7 @@ def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]
         batch = make_batch(samples, stage.sampling.patch_size, stage.augmentation, generators, run.learner.device)
         done = share_done(stage.training, run.iteration, run.seconds)
         rate = stage.optimizer.learning_rate * learning_rate_factor(stage.schedule, done)
-        losses.append(take_step(run.learner, batch, rate))
+        losses.append(_take_step(run, batch, rate))
         run.iteration += 1
         run.seconds = before + time.monotonic() - started
         after = share_done(stage.training, run.iteration, run.seconds)
@@ -169,7 +176,19 @@ def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]
         if after >= 1 or run.seconds - before > LONGEST_EPOCH_SECONDS:
             break
     wait_share = waited / max(run.seconds - before, 1e-9)
-    return {"train_loss": sum(losses) / len(losses), "learning_rate": rate, "data_wait": wait_share}
+    row = {"train_loss": sum(losses) / len(losses), "learning_rate": rate, "data_wait": wait_share}
+    if MEASURED in run.memory:  # it is logged once
+        row, run.memory = row | run.memory, {}
+    return row
+
+
+def _take_step(run: _Run, batch: Batch, rate: float) -> float:
+    """A step; the second of a training is watched, to compare what it takes with what was predicted."""
+    if run.iteration != WATCHED_STEP or PREDICTED not in run.memory:
+        return take_step(run.learner, batch, rate)
+    loss, run.memory[MEASURED] = step_peak(lambda: take_step(run.learner, batch, rate), run.learner, batch)
+    log_step_memory(run.memory[PREDICTED], run.memory[MEASURED])
+    return loss
 
 
 def _note(run: _Run, losses: Sequence[float]) -> str:

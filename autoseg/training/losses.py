@@ -60,15 +60,14 @@ def deep_loss(loss: Loss, outputs: Sequence[Tensor], classes: Tensor) -> Tensor:
         outputs: logits (batch, outputs, *axes) at falling resolution.
         classes: class indices (batch, *axes) at full resolution; lower ones take the nearest voxel.
     """
-    weights = torch.tensor([0.5**level for level in range(len(outputs))])
-    weights /= weights.sum()
+    weights = [0.5**level for level in range(len(outputs))]
     total = outputs[0].new_zeros((), dtype=torch.float32)
-    for weight, logits in zip(weights.tolist(), outputs, strict=True):
+    for weight, logits in zip(weights, outputs, strict=True):
         shape = logits.shape[2:]
         at_level = classes
         if shape != classes.shape[1:]:
             at_level = functional.interpolate(classes[:, None].float(), shape, mode="nearest-exact")[:, 0]
-        total = total + weight * loss(logits, at_level)
+        total = total + weight / sum(weights) * loss(logits, at_level)
     return total
 
 

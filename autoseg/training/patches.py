@@ -1,6 +1,7 @@
 """Where a training patch lies: the case, the centre, the position. Pure, driven by one generator.
 
-Comes in: the shape of a case and its voxel locations by target. Goes out: the patch's first voxel.
+Comes in: which cases hold which target; the shape of a case and its voxel locations by target.
+Goes out: the case; the patch's first voxel.
 
 The patch lies inside the volume where it fits, and is centred on the volume along axes where the
 volume is smaller:
@@ -11,7 +12,7 @@ volume is smaller:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,39 @@ def is_foreground_sample(place: int, batch_size: int, fraction: float, generator
     return place >= round(batch_size * (1 - fraction))
 
 
+def holders(located: Sequence[Sequence[int]]) -> dict[int, NDArray[np.int64]]:
+    """Target → places of the cases that hold it; without the targets that no case holds.
+
+    Args:
+        located: of each case, how many voxels of each target are known; see `store.Record`.
+
+    >>> holders([(5, 0, 0), (7, 2, 0)])
+    {0: array([0, 1]), 1: array([1])}
+    """
+    targets = range(len(located[0]))
+    found = {target: np.flatnonzero([case[target] > 0 for case in located]) for target in targets}
+    return {target: cases for target, cases in found.items() if len(cases)}
+
+
+def draw_by_label(holding: Mapping[int, NDArray[np.int64]], generator: np.random.Generator) -> tuple[int, int]:
+    """A target, each as likely as the other, and the place of a case that holds it, each as likely as the other.
+
+    Args:
+        holding: as `holders` gives it; not empty.
+        generator: drives both draws.
+    """
+    target = sorted(holding)[int(generator.integers(len(holding)))]
+    cases = holding[target]
+    return target, int(cases[generator.integers(len(cases))])
+
+
 def draw_start(
-    shape: Sequence[int], patch: Sequence[int], locations: Locations, foreground: bool, generator: np.random.Generator
+    shape: Sequence[int],
+    patch: Sequence[int],
+    locations: Locations,
+    foreground: bool,
+    generator: np.random.Generator,
+    target: int | None = None,
 ) -> tuple[int, ...]:
     """First voxel of a patch; negative where the patch begins before the volume.
 
@@ -46,10 +78,11 @@ def draw_start(
         locations: voxels to centre a patch on.
         foreground: centre the patch on a voxel of a target, drawn uniformly among those present.
         generator: drives every draw.
+        target: centre the patch on a voxel of this target, which the case holds, whatever `foreground` says.
     """
     lowest = [-(max(0, size - extent) // 2) for size, extent in zip(patch, shape, strict=True)]
     highest = [max(low, extent - size) for low, size, extent in zip(lowest, patch, shape, strict=True)]
-    voxels = _candidates(locations, foreground, generator)
+    voxels = _candidates(locations, foreground, generator) if target is None else locations.targets[target]
     if voxels is None:
         return tuple(int(generator.integers(low, high + 1)) for low, high in zip(lowest, highest, strict=True))
     centre = voxels[generator.integers(len(voxels))]

@@ -4,8 +4,9 @@ Every step looks at what is there and does only what is not done.
 """
 
 from autoseg.workflow.pipeline import ModelJob, list_jobs, plan_dataset, run_job
-from autoseg.workflow.planning import Request, make_plan, plan_in_workspace
+from autoseg.workflow.planning import Request, check_request, make_plan, plan_in_workspace
 from autoseg.workflow.steps import (
+    facts_of,
     fingerprint_in_workspace,
     preprocess,
     train,
@@ -17,6 +18,8 @@ __all__ = [
     "ModelJob",
     "Request",
     "Workspace",
+    "check_request",
+    "facts_of",
     "find_stage",
     "fingerprint_in_workspace",
     "list_jobs",

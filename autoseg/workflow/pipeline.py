@@ -18,7 +18,7 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.workflow.planning import Request, plan_in_workspace
-from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, preprocess, train
+from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, must_be_trainable, preprocess, train
 from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def plan_dataset(
 def list_jobs(
     dataset: Dataset, plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str] | None
 ) -> list[ModelJob]:
-    """The models to train: the folds of one stage, or of every stage of the plan.
+    """The models to train: the folds of one stage, or of every stage of the plan that can be trained yet.
 
     Args:
         dataset: has the folds.
@@ -69,12 +69,15 @@ def list_jobs(
 
     Raises:
         WorkspaceError: no such stage or fold. Better told now than when the others are trained.
+        TrainingError: the stage cannot be trained yet.
     """
     known = make_folds(dataset)
     chosen = range(len(known)) if folds is None else folds
     for fold in chosen:
         find_fold(known, fold)
-    stages = [find_stage(plan, stage)] if stage else list(plan.stages)
+    if stage:
+        must_be_trainable(plan, find_stage(plan, stage))
+    stages = [stage] if stage else _trainable(plan)
     return [
         ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in chosen
     ]
@@ -99,6 +102,15 @@ def run_job(
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     preprocess(dataset, plan, job.stage, workspace, jobs, progress)
     return train(plan, job.stage, job.fold, workspace, device, workers, progress)
+
+
+def _trainable(plan: Plan) -> list[str]:
+    """The stages that can be trained; says once which cannot."""
+    chosen = [name for name, stage in plan.stages.items() if stage.previous is None]
+    if left_out := [name for name in plan.stages if name not in chosen]:
+        stages = ", ".join(left_out)
+        logger.warning("leaving out %s: a stage that refines another's prediction cannot be trained yet", stages)
+    return chosen
 
 
 def _all_findings(dataset: Dataset, findings: Sequence[Finding]) -> str:

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
 
-from autoseg.dataset import Description
-from autoseg.errors import AutosegError, PlanError, WorkspaceError
+from autoseg.errors import PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint
-from autoseg.networks.devices import best_precision, find_device, memory_gb
-from autoseg.plan import Budget, Decision, Plan, Stage, check_plan, with_settings, write_plan
+from autoseg.networks.devices import find_device, memory_gb
+from autoseg.plan import Budget, Decision, Plan, PresetName, Stage, Timing, check_plan, with_settings, write_plan
 from autoseg.plan.training import Training
-from autoseg.planner import Machine, derive_plan
-from autoseg.planner.time import MINIMUM_ITERATIONS
-from autoseg.training import seconds_per_iteration
+from autoseg.planner import derive_plan, facts_hash
+from autoseg.planner.normalisation import planned_without_images
+from autoseg.planner.presets import PRESETS
+from autoseg.planner.time import FEWEST_ITERATIONS
+from autoseg.workflow.machine import machine_for, name_machine, present
+from autoseg.workflow.memory import check_memory
 from autoseg.workflow.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+
+NNUNET_PRESETS = tuple(name for name in PRESETS if name != "standard")
 
 
 class Request(NamedTuple):
@@ -35,6 +40,8 @@ class Request(NamedTuple):
         minutes: training time of one model.
         settings: values set by hand, PATH=VALUE.
         like: a plan whose stages are taken instead of deriving them.
+        preset: the rules to derive it by; None takes `standard` for a new plan.
+        timings: a plan made on the machine to plan for; its timings are taken instead of measuring.
     """
 
     device: str | None = None
@@ -42,50 +49,65 @@ class Request(NamedTuple):
     minutes: float | None = None
     settings: Sequence[str] = ()
     like: Plan | None = None
+    preset: PresetName | None = None
+    timings: Plan | None = None
 
 
-def make_plan(fingerprint: Fingerprint, budget: Budget, name: str = "default", settings: Sequence[str] = ()) -> Plan:
+def check_request(request: Request) -> Request:
+    """The request itself, if it does not contradict itself.
+
+    Raises:
+        PlanError: it asks for the stages of another plan, and for rules to derive them by; or for timings that
+            a plan does not have.
+    """
+    if request.like is not None and request.preset is not None:
+        raise PlanError(
+            f"--preset {request.preset} derives the stages, --like {request.like.name} takes them as they are: "
+            "give one of the two."
+        )
+    if request.timings is not None and request.minutes is None:
+        raise PlanError("--timings says how fast a machine is, which counts only with --minutes: give both.")
+    if request.timings is not None and not request.timings.budget.timings:
+        raise PlanError(
+            f"--timings: plan '{request.timings.name}' holds none, for it was made without --minutes. Give one "
+            "that was made with --minutes on the machine to plan for."
+        )
+    return request
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    budget: Budget,
+    name: str = "default",
+    settings: Sequence[str] = (),
+    preset: PresetName = "standard",
+    recorded: Sequence[Timing] = (),
+) -> Plan:
     """Derives a plan.
 
     Args:
         fingerprint: facts about the dataset.
-        budget: device, memory and minutes. With minutes, the candidates are timed on this machine.
+        budget: device, memory and minutes. With minutes the candidates are timed on this machine, unless the
+            budget has timings, of this or of another one.
         name: of the plan.
         settings: values set by hand, PATH=VALUE.
+        preset: the rules to derive it by: "standard", "nnunet", "nnunet-resenc-m", "-l" or "-xl".
+        recorded: earlier timings of this machine; what is among them is not timed again.
 
     Raises:
         PlanError: the budget is too small, or a setting breaks a rule.
-        AutosegError: minutes are given for a device that this machine does not have.
+        AutosegError: minutes are given, but no timings, for a device that this machine does not have.
     """
-    return with_settings(derive_plan(fingerprint, budget, machine_for(budget), name), settings)
-
-
-def machine_for(budget: Budget) -> Machine:
-    """The machine to plan for: this one, or one with the device that the budget names."""
-    try:
-        device = find_device(budget.device)
-    except AutosegError as absent:
-        if budget.minutes is not None:
-            raise AutosegError(
-                f"{absent} A plan for a number of minutes is made where it is trained, for the candidates are timed "
-                "there; without minutes it can be made anywhere."
-            ) from None
-        # Planned here, trained elsewhere: nothing to time, and GPUs of the last years compute in bfloat16.
-        return Machine("bfloat16" if budget.device == "cuda" else "float32", _cannot_measure)
-
-    def seconds(stage: Stage, dataset: Description) -> float:
-        found = seconds_per_iteration(stage, dataset, device)
-        network, sampling = stage.network, stage.sampling
-        logger.info(
-            "timed: %d-D, %d first features, batches of %d: %.2g s an iteration",
-            stage.dimensions,
-            network.features[0],
-            sampling.batch_size,
-            found,
-        )
-        return found
-
-    return Machine(best_precision(device), seconds)
+    machine, stopwatch = machine_for(budget, recorded)
+    plan = derive_plan(fingerprint, budget, machine, name, preset)
+    # Times taken in proportion to those of the budget are no measurements; the budget's give them again.
+    known = {"machine": stopwatch.machine, "timings": budget.timings or tuple(stopwatch.timings)}
+    plan = plan.model_copy(update={"budget": budget.model_copy(update=known)})
+    changed = with_settings(plan, settings)
+    for stage in changed.stages:
+        if changed.stages[stage] != plan.stages[stage]:
+            check_memory(changed, plan, stage, machine)
+    return changed
 
 
 def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str, request: Request) -> Plan:
@@ -94,7 +116,9 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
     Raises:
         WorkspaceError: models were trained by a plan of that name that differs from what is asked for, or
             that was made when the dataset had other channels or labels.
+        PlanError: the request contradicts itself, or asks for what breaks a rule.
     """
+    check_request(request)
     path = workspace.plan_file(name)
     if path.is_file():
         plan = workspace.read_plan(name)
@@ -112,8 +136,11 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
     if request.like is not None:
         plan = with_settings(retarget(request.like, fingerprint, budget, name), request.settings)
     else:
-        plan = make_plan(fingerprint, budget, name, request.settings)
+        preset = request.preset or "standard"
+        plan = make_plan(fingerprint, budget, name, request.settings, preset, _recorded(budget, workspace))
     write_plan(path, plan)
+    for warning in plan.warnings:
+        logger.warning("warning: %s", warning)
     for stage_name, stage in plan.stages.items():
         _warn_of_short(stage_name, stage.training)
     return plan
@@ -122,8 +149,8 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
 def _warn_of_short(stage: str, training: Training) -> None:
     """Says so where the time is too short for the network to learn much, on this machine as it was when timed."""
     iterations = training.epochs * training.iterations_per_epoch
-    if training.minutes is not None and iterations < MINIMUM_ITERATIONS:
-        needed = training.minutes * MINIMUM_ITERATIONS / iterations
+    if training.minutes is not None and iterations < FEWEST_ITERATIONS:
+        needed = training.minutes * FEWEST_ITERATIONS / iterations
         logger.warning(
             "warning: about %d iterations of %s fit %g minutes on this machine as it is now; "
             "give it %.2g minutes or more, or an idle machine, for a model worth having",
@@ -140,9 +167,36 @@ def resolve_budget(request: Request) -> Budget:
     if chosen not in ("cpu", "cuda", "mps"):
         raise PlanError(f"--device {chosen}: expected auto, cpu, cuda or mps.")
     memory = request.memory_gb
+    if memory is None and request.preset in NNUNET_PRESETS:
+        memory = PRESETS[request.preset].reference_gb  # nnU-Net's own target, whatever there is
     if memory is None:
-        memory = round(memory_gb(torch.device(chosen)), 1) if _is_present(chosen) else Budget().memory_gb
-    return Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
+        memory = round(memory_gb(torch.device(chosen)), 1) if present(chosen) else Budget().memory_gb
+    budget = Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
+    if request.timings is None:
+        return budget
+    recorded = request.timings.budget
+    if recorded.device != chosen:
+        raise PlanError(
+            f"--timings: plan '{request.timings.name}' was timed on {recorded.device}, "
+            f"the plan asked for is for {chosen}."
+        )
+    return budget.model_copy(update={"machine": recorded.machine, "timings": recorded.timings})
+
+
+def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:
+    """What plans of this workspace found out about this machine.
+
+    Timing twice gives two results; reusing the first, the same request gives the same plan.
+    """
+    device = present(budget.device)
+    if device is None or budget.minutes is None:
+        return []
+    machine = name_machine(device)
+    budgets = []
+    for path in sorted(workspace.plans_folder.glob("*.json")):
+        with suppress(PlanError):  # a plan that cannot be read is told when it is asked for
+            budgets.append(workspace.read_plan(path.stem).budget)
+    return [timing for known in budgets if known.machine == machine for timing in known.timings]
 
 
 def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
@@ -165,8 +219,15 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
         stages = {stage: _timed(plan.stages[stage], budget.minutes) for stage in stages}
     taken = Decision(value=plan.name, rule="like", reason=f"All of this stage is taken from plan '{plan.name}'.")
     decisions = {f"stages.{stage}": taken for stage in stages}
-    update = {"name": name, "dataset": ours, "budget": budget, "stages": stages, "decisions": decisions}
-    changed = plan.model_copy(update=update)
+    update = {
+        "name": name,
+        "dataset": ours,
+        "facts": facts_hash(fingerprint),
+        "budget": budget,
+        "stages": stages,
+        "decisions": decisions,
+    }
+    changed = plan.model_copy(update={**update, "preset": None})
     return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
 
 
@@ -180,6 +241,12 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
     ours, planned = fingerprint.dataset, plan.dataset
     if (ours.channels, ours.labels) != (planned.channels, planned.labels):
         return "the dataset has other channels or labels now"
+    if plan.facts and plan.facts != facts_hash(fingerprint):
+        return "the dataset's cases or what was measured of them changed since"
+    if ours.normalisation != planned.normalisation:
+        return "the dataset asks for another normalisation now"
+    if fingerprint.has_images and planned_without_images(plan):
+        return "the plan was made from label maps alone, and there are images now"
     for name, asked, found in (
         ("--device", None if request.device == "auto" else request.device, plan.budget.device),
         ("--memory", request.memory_gb, plan.budget.memory_gb),
@@ -187,6 +254,9 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
     ):
         if asked is not None and asked != found:
             return f"{name} {asked}, the plan has {found}"
+    if request.preset not in (None, plan.preset):
+        origin = f"derived by {plan.preset}" if plan.preset else "not derived by a preset"
+        return f"--preset {request.preset}, the plan was {origin}"
     if request.settings and with_settings(plan, request.settings) != plan:
         return "--set " + " --set ".join(request.settings)
     if request.like is not None and _untimed(with_settings(request.like, request.settings)) != _untimed(plan):
@@ -197,15 +267,3 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
 def _untimed(plan: Plan) -> dict[str, Stage]:
     """The stages of a plan, whatever their minutes: a request has those of its own."""
     return {name: _timed(stage, 1.0) for name, stage in plan.stages.items()}
-
-
-def _is_present(device: str) -> bool:
-    try:
-        find_device(device)
-    except AutosegError:
-        return False
-    return True
-
-
-def _cannot_measure(stage: Stage, dataset: Description) -> float:
-    raise AssertionError("the planner asks for times only when minutes are given")

@@ -11,12 +11,20 @@ from pathlib import Path
 import torch
 
 from autoseg.dataset import Dataset, files_hash, make_folds
-from autoseg.errors import WorkspaceError
+from autoseg.errors import TrainingError, WorkspaceError
 from autoseg.evaluation import Scores, read_scores
-from autoseg.fingerprint import Fingerprint, extract_fingerprint, read_fingerprint, write_fingerprint
+from autoseg.fingerprint import (
+    Fingerprint,
+    extract_fingerprint,
+    is_nnunet_fingerprint_folder,
+    read_fingerprint,
+    read_nnunet_fingerprint,
+    write_fingerprint,
+)
 from autoseg.inference import Model, Predictor, describe_machine, is_trained, read_model, write_model
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
+from autoseg.planner.normalisation import planned_without_images
 from autoseg.preprocessing import PreparedCase, open_prepared, prepare_dataset
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, validate_cases
@@ -32,6 +40,26 @@ def fingerprint_in_workspace(
     fingerprint = extract_fingerprint(dataset, jobs, progress)
     write_fingerprint(workspace.fingerprint_file, fingerprint)
     return fingerprint
+
+
+def facts_of(folder: Path, workspace: Workspace, jobs: int | None = None, progress: Progress = silent) -> Fingerprint:
+    """The facts about a folder: of a dataset, as `fingerprint_in_workspace`; or those nnU-Net measured.
+
+    nnU-Net's are for planning only. They are not kept in the workspace, for they lack the cases' names.
+
+    Args:
+        folder: of a dataset, or of nnU-Net's dataset.json and dataset_fingerprint.json and nothing else.
+        workspace: where the fingerprint of a dataset is kept.
+        jobs: processes; None for as many as there are cores.
+        progress: told of every case.
+
+    Raises:
+        DatasetError: the folder is neither, or a file in it is at fault.
+        WorkspaceError: the workspace belongs to another dataset.
+    """
+    if is_nnunet_fingerprint_folder(folder):
+        return read_nnunet_fingerprint(folder)
+    return fingerprint_in_workspace(Dataset.open(folder), workspace, jobs, progress)
 
 
 def has_fingerprint(dataset: Dataset, workspace: Workspace) -> bool:
@@ -118,8 +146,9 @@ def train(
 
     Raises:
         WorkspaceError: no such stage or fold, cases that are not prepared, or a model of other cases.
-        TrainingError: the training cannot go on.
+        TrainingError: the stage cannot be trained yet, or the training cannot go on.
     """
+    must_be_trainable(plan, find_stage(plan, stage))
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
     cases, done = workspace.read_fold(fold), is_trained(folder)
     training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
@@ -134,6 +163,21 @@ def train(
         predictor = Predictor.load(folder, device or plan.budget.device)
         validate_cases(predictor, validation, folder / "validation", progress)
     return folder
+
+
+def must_be_trainable(plan: Plan, stage: str) -> None:
+    """Refuses a stage that refines what another one predicts.
+
+    Raises:
+        TrainingError: it does.
+    """
+    previous = plan.stages[stage].previous
+    if previous is not None:
+        others = [name for name, other in plan.stages.items() if other.previous is None]
+        raise TrainingError(
+            f"stage '{stage}' of plan '{plan.name}' refines the prediction of '{previous.stage}'; such stages can be "
+            f"planned, but not trained yet. Train one of the others: {', '.join(others)}."
+        )
 
 
 def _train_model(job: Job, progress: Progress) -> None:
@@ -163,6 +207,12 @@ def validation_scores(folder: Path) -> Scores | None:
 def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
     """Arrays of one dataset are not mixed with a plan for another, nor with another's workspace."""
     must_belong(dataset, workspace)
+    dataset.require_images()
+    if planned_without_images(plan):
+        raise WorkspaceError(
+            f"{dataset.path}: plan '{plan.name}' was made from label maps alone, so it knows nothing of intensities. "
+            f"Derive it again, now that there are images ('autoseg plan DATASET --name {plan.name}')."
+        )
     ours, planned = dataset.description, plan.dataset
     if (ours.channels, ours.labels) != (planned.channels, planned.labels):
         raise WorkspaceError(

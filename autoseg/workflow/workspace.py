@@ -39,9 +39,14 @@ class Workspace:
         """The dataset's fingerprint."""
         return self.path / "fingerprint.json"
 
+    @property
+    def plans_folder(self) -> Path:
+        """All plans."""
+        return self.path / "plans"
+
     def plan_file(self, name: str) -> Path:
         """A plan."""
-        return self.path / "plans" / f"{name}.json"
+        return self.plans_folder / f"{name}.json"
 
     def prepared_folder(self, plan: Plan, stage: str) -> Path:
         """The prepared arrays of a stage."""

@@ -104,7 +104,7 @@ def test_mistakes_in_a_shell(tmp_path, arguments, message):
 
 
 def failing(problem):
-    def raises(*arguments):
+    def raises(*arguments, **options):
         raise problem
 
     return raises

@@ -39,7 +39,10 @@ MISTAKES = [
     ("run {data} -w {work} --folds 1,5", "no fold 5: this dataset has folds 0 to 4, and 'all'."),
     ("train {data} -w {work} --fold 1 --device cuda", "device 'cuda' is not to be had on this machine. There is: cpu"),
     ("predict {model} {data} -o {new} --device cuda", "device 'cuda' is not to be had on this machine."),
-    ("plan {data} -w {work} --device cuda --minutes 5 --name gpu", "without minutes it can be made anywhere."),
+    (
+        "plan {data} -w {work} --device cuda --minutes 5 --name gpu",
+        "give a plan that was made there: --timings PLAN.json.",
+    ),
     # a plan
     ("plan {data} -w {work} --set nonsense", "--set nonsense: expected PATH=VALUE, as in stages.3d_fullres.training"),
     ("plan {data} -w {work} --set a.b=1", "--set a.b: the plan has no 'a'"),

@@ -251,12 +251,64 @@ def test_progress_is_told_of_every_case(write_dataset):
     assert told == [("checking", 3), (1, "a"), (1, "b"), (1, "c")]
 
 
+def test_label_maps_without_images_are_one_finding_for_all(write_dataset, write_volume):
+    folder = write_dataset()
+    for image in (folder / "imagesTr").iterdir():
+        image.unlink()
+    write_volume(folder / "labelsTr" / "b.nii.gz", np.full((4, 5, 6), 7, np.uint8))
+    first, second = check(folder)  # the label maps are read all the same
+    assert first == Finding(
+        "error",
+        None,
+        "3 cases with label maps and not one image (looked for imagesTr/a_0000.nii.gz and so on)",
+        "Such a dataset can be measured and planned for. To train, add the images and derive the plan again.",
+    )
+    assert (second.case, second.problem.split(",")[0]) == ("b", "the label map holds value 7")
+
+
+def test_one_image_makes_the_others_missing(write_dataset):
+    folder = write_dataset()
+    for name in "ab":
+        (folder / "imagesTr" / f"{name}_0000.nii.gz").unlink()
+    assert [finding.problem for finding in check(folder)] == [
+        "channel 0 ('CT') is missing: imagesTr/a_0000.nii.gz",
+        "channel 0 ('CT') is missing: imagesTr/b_0000.nii.gz",
+    ]
+
+
+def test_faults_of_dataset_json_are_findings_beside_the_others(write_dataset):
+    folder = write_dataset(normalization={"0": "zscor"})
+    (folder / "labelsTr" / "b.nii.gz").unlink()
+    findings = check_dataset(Dataset.open(folder, lenient=True), 1)
+    assert not can_train(findings)
+    assert [(finding.severity, finding.case) for finding in findings] == [("error", None), ("error", "b")]
+    assert findings[0].problem.startswith(f"{folder / 'dataset.json'}: field 'normalization' gives channel '0' the ")
+    assert findings[0].remedy == "Until then nothing can be planned or trained."
+
+
+def test_a_case_far_off_the_others_is_a_warning(write_dataset, write_volume, label_map):
+    folder = write_dataset(names=tuple("abcdef"), numTraining=6)
+    write_volume(folder / "imagesTr" / "e_0000.nii.gz", spacing=(30, 2, 1))
+    write_volume(folder / "labelsTr" / "e.nii.gz", label_map, spacing=(30, 2, 1))
+    finding = only(check(folder))
+    assert can_train([finding])
+    assert finding == Finding(
+        "warning",
+        None,
+        "Case 'e' has voxels of 30 mm along z, 10 times the median of the 6 cases, 3 mm",
+        "Look at its header and its image: correct it, or leave the case out; if it is meant to be so, all is well.",
+    )
+
+
 @pytest.mark.skipif(not (DATA / "kits19_labels").exists(), reason=f"the label maps of KiTS19 are not in {DATA}")
 def test_real_label_maps_without_images():
     dataset = Dataset.open(DATA / "kits19_labels")
     smallest = min(dataset.cases, key=lambda case: case.label.stat().st_size)
     finding = only(check_dataset(Dataset(dataset.path, dataset.description, (smallest,)), jobs=1))
-    assert finding.problem == f"channel 0 ('CT') is missing: {smallest.name}/imaging.nii.gz"
+    assert not can_train([finding])
+    assert finding.problem == (
+        f"1 case with label maps and not one image (looked for {smallest.name}/imaging.nii.gz and so on)"
+    )
 
 
 @pytest.mark.skipif(not (DATA / "hippocampus").exists(), reason=f"the hippocampus dataset is not in {DATA}")

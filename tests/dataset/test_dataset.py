@@ -43,3 +43,25 @@ def test_the_hippocampus_dataset():
     assert dataset.description.labels.values == {"background": 0, "Anterior": 1, "Posterior": 2}
     assert len(dataset.cases) == dataset.declared_cases == 200
     assert all(path.exists() for case in dataset.cases for path in (*case.images, case.label))
+
+
+def test_label_maps_alone(write_dataset):
+    folder = write_dataset()
+    assert Dataset.open(folder).has_images
+    Dataset.open(folder).require_images()
+    first, *others = sorted((folder / "imagesTr").iterdir())
+    for image in others:
+        image.unlink()
+    assert Dataset.open(folder).has_images  # two are missing, which is a mistake
+    first.unlink()
+    dataset = Dataset.open(folder)
+    assert not dataset.has_images
+    with pytest.raises(DatasetError) as raised:
+        dataset.require_images()
+    assert str(raised.value) == (
+        f"{folder}: 3 cases with label maps and not one image (looked for imagesTr/a_0000.nii.gz and so on). Such a "
+        "dataset can be measured and planned for. To train, add the images and derive the plan again."
+    )
+    for label in (folder / "labelsTr").iterdir():
+        label.unlink()
+    assert Dataset(folder, dataset.description, dataset.cases).has_images  # with nothing there, files are missing

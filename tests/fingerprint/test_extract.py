@@ -160,6 +160,118 @@ def test_the_files_it_was_measured_from(two_cases):
     assert extract_fingerprint(dataset, jobs=1).files == files_hash(dataset.cases)
 
 
+def test_whole_images(tmp_path):
+    """Three cases; intensities outside the label count, and each number is a median over the cases."""
+    label = np.zeros((3, 4, 5), np.uint8)
+    label[1, 1, 1] = 2
+    cases = []
+    for name, lowest, highest, odd in (("a", -1024, 900, 0.0), ("b", -1000, 3071, 0.5), ("c", -2048, 1500, 0.0)):
+        image = np.zeros((2, 3, 4, 5), np.float32)
+        image[0, 0, 0, 0], image[0, 2, 3, 4], image[0, 2, 0, 0] = lowest, highest, odd
+        image[1] = 0.25
+        cases.append(make_case(tmp_path, name, image, label))
+    found = extract_fingerprint(make_dataset(tmp_path, cases), jobs=1)
+    first, second = found.image_intensities
+    assert (first.min, first.max, first.whole_numbers) == (-1024, 1500, pytest.approx(2 / 3))
+    assert (second.min, second.max, second.whole_numbers) == (0.25, 0.25, 0)
+    assert found.intensities[0].min == 0  # under the label there is nothing
+
+
+@pytest.fixture
+def label_maps(two_cases):
+    """The dataset of `two_cases`, its images removed."""
+    for case in two_cases[0].cases:
+        for image in case.images:
+            image.unlink()
+    return two_cases[0]
+
+
+def test_label_maps_without_images(two_cases, caplog):
+    dataset = two_cases[0]
+    whole = extract_fingerprint(dataset, jobs=1)
+    for case in dataset.cases:
+        for image in case.images:
+            image.unlink()
+    found = extract_fingerprint(dataset, jobs=1)
+    assert not found.has_images
+    assert found.intensities == found.image_intensities == ()
+    assert found.labels == whole.labels
+    assert found.median_relative_size == 1.0
+    for case, complete in zip(found.cases, whole.cases, strict=True):
+        assert (case.shape, case.spacing_mm, case.orientation) == ((6, 8, 10), (3.0, 1.0, 0.5), "LPS")
+        assert case == complete.model_copy(update={"shape_after_crop": (6, 8, 10), "relative_size": 1.0})
+    assert found.files not in ("", whole.files)  # once the images are there, it is outdated
+    assert caplog.messages == [
+        f"warning: {dataset.path}: 2 cases with label maps and not one image (looked for a_0000.nii.gz and so on). "
+        "Such a dataset can be measured and planned for. To train, add the images and derive the plan again."
+    ]
+
+
+def test_one_image_among_label_maps_is_a_mistake(label_maps):
+    write(label_maps.cases[0].images[0], np.ones((6, 8, 10), np.float32))
+    with pytest.raises(DatasetError, match=r"^case 'a': .*a_0001.nii.gz: no such file"):
+        extract_fingerprint(label_maps, jobs=1)
+
+
+def test_faults_of_label_maps_without_images(tmp_path, label_maps):
+    write(label_maps.cases[1].label, np.full((6, 8, 10), 5, np.uint8))
+    with pytest.raises(DatasetError, match="^case 'b': the label map holds value 5"):
+        extract_fingerprint(label_maps, jobs=1)
+    for case in label_maps.cases:
+        write(case.label, np.zeros((6, 8, 10), np.uint8))
+    with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
+        extract_fingerprint(label_maps, jobs=1)
+
+
+def test_nested_regions_and_a_label_on_a_single_slice(tmp_path):
+    """BraTS's way: whole ⊃ core ⊃ enhancing, where "enhancing" is one slice of two separate parts."""
+    image, label = np.ones((1, 5, 6, 7), np.float32), np.zeros((5, 6, 7), np.uint8)
+    label[1:4, 1:5, 1:6] = 2  # 3 × 4 × 5 = 60 voxels of 1.5 mm³
+    label[2, 1:5, 1:6] = 1  # the middle slice, 20 of them
+    label[2, 1, 1], label[2, 4, 5] = 4, 4  # two of these, in opposite corners
+    regions = {
+        "whole": Region(values=(1, 2, 4), paint=2),
+        "core": Region(values=(1, 4), paint=1),
+        "enhancing": Region(values=(4,), paint=4),
+    }
+    labels = Labels(values={"background": 0, "core only": 1, "oedema": 2, "enhancing only": 4}, regions=regions)
+    dataset = make_dataset(tmp_path, [make_case(tmp_path, "a", image, label)], labels, channels=("T1",))
+    found = extract_fingerprint(dataset, jobs=1).labels
+    assert {name: facts.voxels for name, facts in found.items()} == {"whole": 60, "core": 20, "enhancing": 2}
+    assert {name: facts.volume_mm3.median for name, facts in found.items()} == {
+        "whole": 90.0,
+        "core": 30.0,
+        "enhancing": 3.0,
+    }
+    assert {name: facts.components.median for name, facts in found.items()} == {"whole": 1, "core": 1, "enhancing": 2}
+    # taken apart, oedema is two slabs with the core between them
+    apart = Labels(values=labels.values)
+    found = extract_fingerprint(make_dataset(tmp_path, dataset.cases, apart, ("T1",)), jobs=1).labels
+    assert {name: facts.components.median for name, facts in found.items()} == {
+        "core only": 1,
+        "oedema": 2,
+        "enhancing only": 2,
+    }
+
+
+def test_pictures_of_several_channels_with_a_border_and_spacing(tmp_path):
+    picture, label = np.zeros((12, 9, 3), np.uint8), np.zeros((12, 9), np.uint8)
+    picture[2:10, 1:9, 1] = 200  # the border is empty in all channels
+    label[3:5, 3:5], label[8, 8] = 2, 2
+    files = Case("p", (tmp_path / "p_0000.mha",), tmp_path / "p.mha")
+    for path, array, vectors in ((files.images[0], picture, True), (files.label, label, False)):
+        image = sitk.GetImageFromArray(array, isVector=vectors)
+        image.SetSpacing((0.5, 0.25))
+        sitk.WriteImage(image, str(path))
+    found = extract_fingerprint(make_dataset(tmp_path, [files], channels=("red", "green", "blue")), jobs=1)
+    case = found.cases[0]
+    assert (case.shape, case.spacing_mm, case.shape_after_crop) == ((1, 12, 9), (1.0, 0.25, 0.5), (1, 8, 8))
+    assert case.relative_size == pytest.approx(64 / 108)
+    assert [channel.max for channel in found.image_intensities] == [0, 200, 0]
+    assert found.labels["organ"].volume_mm3 == Spread(min=0.625, median=0.625, max=0.625)  # 5 pixels of 0.125
+    assert found.labels["organ"].components == Spread(min=2, median=2, max=2)
+
+
 @pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason=f"needs the hippocampus dataset, {HIPPOCAMPUS}")
 def test_hippocampus():
     whole = Dataset.open(HIPPOCAMPUS)

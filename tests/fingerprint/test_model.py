@@ -12,6 +12,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.fingerprint import (
     CaseFacts,
     Fingerprint,
+    ImageIntensities,
     Intensities,
     LabelFacts,
     Spread,
@@ -57,8 +58,8 @@ def test_reads_what_it_wrote(tmp_path, fingerprint):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content | {"format": 0}, "fingerprint of format 0; this version reads format 1."),
-        (lambda content: [], "fingerprint of format None; this version reads format 1."),
+        (lambda content: content | {"format": 0}, "fingerprint of format 0; this version reads format 2."),
+        (lambda content: [], "fingerprint of format None; this version reads format 2."),
         (lambda content: content | {"median_relative_size": "half"}, "field 'median_relative_size': "),
         (lambda content: content | {"weather": "fair"}, "field 'weather': Extra inputs are not permitted."),
         (lambda content: content | {"cases": [{"name": "a"}]}, "field 'cases.0.shape': Field required."),
@@ -70,7 +71,30 @@ def test_refuses_other_files(tmp_path, fingerprint, change, message):
     with pytest.raises(WorkspaceError) as error:
         read_fingerprint(path)
     assert str(error.value).startswith(f"{path}: {message}")
-    assert str(error.value).endswith("Run `autoseg fingerprint` again.")
+    assert str(error.value).endswith("Remove it: `autoseg fingerprint DATASET` measures anew.")
+
+
+def test_whole_images_are_written_and_read(tmp_path, fingerprint):
+    path = tmp_path / "fingerprint.json"
+    measured = fingerprint.model_copy(
+        update={"image_intensities": (ImageIntensities(min=-1024, max=1500.5, whole_numbers=0.75),)}
+    )
+    write_fingerprint(path, measured)
+    assert read_fingerprint(path) == measured
+
+
+def test_facts_of_format_1_are_kept_and_count_as_outdated(tmp_path, fingerprint):
+    path = tmp_path / "fingerprint.json"
+    content = fingerprint.model_dump(mode="json") | {"format": 1, "files": "0123456789ab"}
+    del content["image_intensities"], content["dataset"]["normalisation"]
+    path.write_text(json.dumps(content))
+    assert fingerprint.files == ""  # no files have this hash, so the dataset is measured anew
+    assert read_fingerprint(path) == fingerprint
+
+
+def test_without_images_no_intensities_are_known(fingerprint):
+    assert fingerprint.has_images
+    assert not fingerprint.model_copy(update={"intensities": ()}).has_images
 
 
 def test_absent(tmp_path):

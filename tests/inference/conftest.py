@@ -49,6 +49,7 @@ def stage(
     precision: str = "float32",
     crop_to_nonzero: bool = False,
     overlapping: bool = False,
+    orientation: str | None = None,
     **inference: object,
 ) -> Stage:
     """A stage of as many dimensions as its patch has."""
@@ -57,6 +58,7 @@ def stage(
     return Stage(
         dimensions=dimensions,
         preprocessing=Preprocessing(
+            orientation=orientation,
             crop_to_nonzero=crop_to_nonzero,
             spacing_mm=tuple(spacing_mm)[-dimensions:],
             normalisation=(NoNormalisation(),) * channels,

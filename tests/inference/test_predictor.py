@@ -82,6 +82,26 @@ def test_an_array_with_its_spacing_is_an_image(make_predictor, dtype, channels):
         np.testing.assert_array_equal(predictor.predict(array[0], SPACING).label_map, as_image.label_map)
 
 
+@pytest.mark.parametrize("wanted", [None, "RAS", "LPS"])
+def test_a_bare_array_lies_as_the_plan_wants_it(make_predictor, wanted):
+    """The network sees a kidney in the upper left corner of what it is shown, whatever that holds."""
+
+    class Corner(nn.Module):
+        def forward(self, images):
+            scores = torch.zeros((len(images), 2, *images.shape[2:]))
+            scores[:, 1, :, :2, :2] = 1
+            return (scores,)
+
+    predictor = make_predictor([Corner()], mirror=False, patch=(4, 4, 4), orientation=wanted)
+    array, corner = voxels((4, 4, 4)), np.zeros((4, 4, 4))
+    corner[:, :2, :2] = 7
+    prediction = predictor.predict(array, (1.0, 1.0, 1.0))
+    np.testing.assert_array_equal(prediction.label_map, corner)
+    right_front = plain_grid((4, 4, 4), (1.0, 1.0, 1.0))._replace(direction=(-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
+    from_file = predictor.predict(Image(array, right_front)).label_map
+    np.testing.assert_array_equal(from_file, np.flip(corner, (1, 2)) if wanted == "LPS" else corner)
+
+
 @pytest.mark.parametrize(
     ("array", "spacing_mm", "found"),
     [

@@ -52,3 +52,11 @@ def test_he_initialisation(name, fan_in):
     assert drawn.std().item() == pytest.approx(expected, rel=0.05)
     assert abs(drawn.mean().item()) < 5 * expected / math.sqrt(drawn.numel())
     assert not weights(0)[name.replace("weight", "bias")].any()
+
+
+def test_names_of_weights():
+    """Trained models are read by these names, so they stay."""
+    layers = ("encoder.0.0.0", "encoder.0.0.1", "encoder.0.1.0", "encoder.0.1.1", "encoder.1.0.0", "encoder.1.0.1")
+    layers += ("encoder.1.1.0", "encoder.1.1.1", "upsampling.0", "decoder.0.0.0", "decoder.0.0.1")
+    layers += ("decoder.0.1.0", "decoder.0.1.1", "heads.0")
+    assert list(weights(0)) == [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]

@@ -9,7 +9,7 @@ import torch
 
 from autoseg.errors import AutosegError
 from autoseg.networks import devices
-from autoseg.networks.devices import autocast, best_precision, find_device, memory_gb
+from autoseg.networks.devices import autocast, best_precision, computing_type, find_device, memory_gb
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 MEMORY = Path("/proc/meminfo")
@@ -101,6 +101,26 @@ def test_autocast_on_a_cpu(monkeypatch, precision, in_hardware, dtype):
     with autocast(CPU, precision):
         assert (ones @ ones).dtype == dtype
     assert (ones @ ones).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "in_hardware", "dtype"),
+    [
+        (CPU, "bfloat16", True, torch.bfloat16),
+        (CPU, "bfloat16", False, torch.float32),
+        (CPU, "float16", True, torch.float32),
+        (CPU, "float32", True, torch.float32),
+        (CUDA, "float16", False, torch.float16),  # a GPU that is not here is taken to have what the plan says
+        (CUDA, "bfloat16", False, torch.bfloat16),
+        (CUDA, "float32", False, torch.float32),
+        (MPS, "bfloat16", True, torch.float32),
+        (MPS, "float16", True, torch.float32),
+    ],
+)
+def test_computing_type(machine, monkeypatch, device, precision, in_hardware, dtype):
+    machine()
+    monkeypatch.setattr(devices, "_cpu_computes_bfloat16", lambda: in_hardware)
+    assert computing_type(device, precision) == dtype
 
 
 @pytest.mark.skipif(not MEMORY.exists(), reason="only Linux lists its memory in a file")

@@ -18,6 +18,7 @@ PLAN: dict[str, Any] = {
             "dimensions": 2,
             "preprocessing": {"spacing_mm": [1.0, 0.5], "normalisation": [{"kind": "zscore"}]},
             "network": {
+                "kind": "plain_unet",
                 "features": [4, 8],
                 "kernels": [[3, 3], [3, 3]],
                 "strides": [[1, 1], [2, 4]],

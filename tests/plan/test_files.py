@@ -65,6 +65,14 @@ def test_files_that_are_no_plan(tmp_path, content, message):
     assert str(refused.value) == message.format(path=path)
 
 
+RESIDUAL = {
+    "kind": "residual_encoder_unet",
+    "features": [4, 8],
+    "kernels": [[3, 3], [3, 3]],
+    "strides": [[1, 1], [2, 4]],
+    "encoder_blocks": [1, 3],
+    "decoder_convolutions": [1],
+}
 FAULTS = [
     # where, what is put there, the line about it
     ("stages.2d.training", {"epoch": 3}, "stages.2d.training.epoch: no such field; did you mean 'epochs'?"),
@@ -184,6 +192,27 @@ FAULTS = [
         "stages.2d.network: kernels must be odd, so that the output is as large as the input, not 4",
     ),
     ("stages.2d.network.features", [0, 8], "stages.2d.network.features.0: Input should be greater than 0 (found 0)"),
+    (
+        "stages.2d.network",
+        {"features": [4, 8]},
+        "stages.2d.network: kind is missing. There is: plain_unet, residual_encoder_unet.",
+    ),
+    (
+        "stages.2d.augmentation.0",
+        {"probability": 0.1},
+        "stages.2d.augmentation.0: kind is missing. There is: blur, brightness, contrast, gamma, low_resolution, "
+        "mirror, noise, spatial.",
+    ),
+    (
+        "stages.2d.network",
+        RESIDUAL | {"encoder_convolutions": [2, 2]},
+        "stages.2d.network.encoder_convolutions: no field of this part of the plan.",
+    ),
+    (
+        "stages.2d.network",
+        RESIDUAL | {"encoder_blocks": [1, 0]},
+        "stages.2d.network.encoder_blocks.1: Input should be greater than 0 (found 0)",
+    ),
     (
         "stages.2d.loss",
         [{"kind": "dice", "smooth": -1}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from autoseg.dataset.description import Description
 from autoseg.dataset.labels import Labels
 from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities
+from autoseg.plan.plan import Stage
 from autoseg.planner.machine import Machine
 
 MakeFingerprint = Callable[..., Fingerprint]
@@ -70,11 +72,35 @@ def hippocampus() -> Fingerprint:
     return fingerprint([(1.0, 1.0, 1.0)] * 260, [(36, 50, 35)] * 260)
 
 
+def training_bytes(stage: Stage, description: object) -> int:
+    """A rule of thumb: half a gigabyte, and 20 numbers of 4 bytes for each feature of a voxel, at every stage."""
+    voxels, features = float(math.prod(stage.sampling.patch_size)), 0.0
+    for width, stride in zip(stage.network.features, stage.network.strides, strict=True):
+        voxels /= math.prod(stride)
+        features += width * voxels
+    return int(5e8 + 80 * stage.sampling.batch_size * features)
+
+
+def inference_bytes(stage: object, description: object, shape: Sequence[int]) -> int:
+    """As many numbers as voxels."""
+    return 4 * math.prod(shape)
+
+
 @pytest.fixture
-def unasked() -> Machine:
+def make_machine() -> Callable[..., Machine]:
+    """A machine whose speed is a function, and whose memory is reckoned."""
+
+    def make(seconds_per_iteration: Callable[[Stage, Description], float], precision: str = "bfloat16") -> Machine:
+        return Machine(precision, seconds_per_iteration, training_bytes, inference_bytes, workspace_share=0.1)
+
+    return make
+
+
+@pytest.fixture
+def unasked(make_machine: Callable[..., Machine]) -> Machine:
     """A machine that must not be asked how fast it is."""
 
     def never(stage: object, description: object) -> float:
         raise AssertionError("the machine was measured although no time limit is set")
 
-    return Machine("float32", never)
+    return make_machine(never, "float32")

@@ -27,6 +27,10 @@ def test_coarsest_or_single_first(spacing_mm, shape, flat, expected):
     assert axis_order(spacing_mm, shape, flat).value == expected
 
 
+def test_nnunet_looks_at_spacing_alone():
+    assert axis_order((2.0, 0.5, 1.0), (50, 1, 50), single_first=False).value == (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("spacing_mm", "shape", "flat", "reason"),
     [

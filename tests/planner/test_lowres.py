@@ -1,13 +1,16 @@
-"""Does a low resolution pay?"""
+"""Does a low resolution pay, and which?"""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from autoseg.planner.lowres import low_resolution_pays
-from autoseg.planner.memory import fit_patch
+from autoseg.planner.lowres import low_resolution
+from autoseg.planner.presets import PRESETS
 
 MM = (1.0, 1.0, 1.0)
+MEMORY = PRESETS["nnunet"].memory(3, 3, 8)
 
 
 @pytest.mark.parametrize(
@@ -21,5 +24,29 @@ MM = (1.0, 1.0, 1.0)
     ],
 )
 def test_pays(spacing_mm, median_shape, expected):
-    patch = fit_patch(spacing_mm, median_shape, 3, 8).value.patch_size
-    assert low_resolution_pays(spacing_mm, median_shape, patch, 3, 8) is expected
+    assert (low_resolution(spacing_mm, median_shape, MEMORY) is not None) is expected
+
+
+def test_a_quarter_is_seen_at_the_first_step_that_does():
+    """128³ is a quarter of (512 / f)³ from f = 512 / 203.2 = 2.52 on: 1.03³² is 2.58, 1.03³¹ is 2.50."""
+    found = low_resolution(MM, (512, 512, 512), MEMORY)
+    assert found.spacing.value == pytest.approx((1.03**32,) * 3, rel=1e-12)
+    assert found.median_shape == (199, 199, 199)
+    assert found.voxels == pytest.approx((512 / 1.03**32) ** 3)
+    assert found.spacing.facts["steps"] == 32
+    assert found.spacing.reason == (
+        "At full resolution a patch of 128 × 128 × 128 voxels sees 1.6 % of the median image. Voxels are enlarged, "
+        "3 % at a time, the finest axes first, until a patch (128 × 128 × 128) sees a quarter: after 32 steps, at "
+        "2.58 × 2.58 × 2.58 mm, it sees 27 % of 199 × 199 × 199 voxels."
+    )
+    assert found.spacing.alternative
+
+
+def test_fine_axes_are_enlarged_first():
+    """In-plane voxels come within a factor 2 of 5 mm after 44 steps: 0.7 · 1.03⁴³ is 2.495, times 1.03 is 2.570."""
+    found = low_resolution((5.0, 0.7, 0.7), (300, 700, 700), MEMORY)
+    z, y, x = found.spacing.value
+    together = round(math.log(z / 5.0, 1.03))
+    assert y == x == pytest.approx(0.7 * 1.03 ** (44 + together))
+    assert z == pytest.approx(5.0 * 1.03**together)
+    assert together > 0

@@ -7,12 +7,26 @@ import pytest
 from autoseg.plan.training import SGD, AdamW
 from autoseg.planner.optimizer import optimizer
 
+SHORT = AdamW(learning_rate=0.004)
+
 
 @pytest.mark.parametrize(
     ("iterations", "expected", "word"),
-    [(300, AdamW(), "few"), (9_999, AdamW(), "few"), (10_000, SGD(), "settles"), (250_000, SGD(), "settles")],
+    [
+        (300, AdamW(learning_rate=0.004), "few"),
+        (9_999, AdamW(learning_rate=0.004), "few"),
+        (10_000, SGD(), "settles"),
+        (250_000, SGD(), "settles"),
+    ],
 )
 def test_optimizer(iterations, expected, word):
     decided = optimizer(iterations)
     assert decided.value == expected
-    assert word in decided.reason and str(iterations) in decided.reason
+    assert word in decided.reason and f"{iterations:,}" in decided.reason
+
+
+@pytest.mark.parametrize("iterations", [300, 250_000])
+def test_nnunet_takes_the_same_for_all(iterations):
+    decided = optimizer(iterations, as_nnunet=True)
+    assert decided.value == SGD()
+    assert decided.facts["iterations"] == iterations

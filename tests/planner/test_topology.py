@@ -87,8 +87,13 @@ def test_always_a_patch_that_its_network_divides(stage):
 def test_reasons():
     parts = topology_parts(network_topology((5.0, 1.0, 1.0), (12, 128, 128)), (5.0, 1.0, 1.0))
     assert parts["network.strides"].reason == (
-        "The patch of 12 × 128 × 128 voxels is halved 1 and 5 and 5 times along its axes, each as long as it is long "
-        "enough and not twice as coarse as the finest; 6 × 4 × 4 voxels are left."
+        "The patch of 12 × 128 × 128 voxels is halved 1, 5 and 5 times along its axes, so 6 × 4 × 4 voxels are left at "
+        "the coarsest level. An axis is halved as long as it has 8 voxels or more (12 where it is halved alone) and "
+        "they are less than twice as large as those of the finest such axis."
     )
-    assert parts["network.kernels"].reason.startswith("The first 2 stages do not look along axes")
-    assert parts["network.decoder_convolutions"].value == (2,) * 5
+    assert parts["network.kernels"].reason == (
+        "At the 2 finest levels kernels do not reach across axes that are at least twice as coarse as the finest; from "
+        "there on they take 3 voxels along every axis."
+    )
+    parts = topology_parts(network_topology((2.0, 1.0, 1.0), (64, 128, 128)), (2.0, 1.0, 1.0))
+    assert parts["network.kernels"].reason.startswith("At the finest level kernels do not reach across axes")

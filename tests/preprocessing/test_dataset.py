@@ -59,6 +59,7 @@ def test_cases_are_prepared_as_one_by_one(dataset, tmp_path):
         assert [Path(file.path) for file in case.record.sources] == [*source.images, source.label]
         for index, voxels in enumerate(case.locations().targets, start=1):
             assert (class_map[tuple(voxels.T)] == index).all()
+        assert case.record.located == ((class_map == 1).sum(), (class_map == 2).sum())
 
 
 def test_a_second_run_does_nothing(dataset, tmp_path):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -38,8 +38,9 @@ def test_the_grid_comes_back_exactly_through_json():
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_paste_undoes_cut(order):
-    placement = placed(axis_order=order)
+@pytest.mark.parametrize("against", list(product((False, True), repeat=3)))
+def test_paste_undoes_cut(order, against):
+    placement = placed(axis_order=order, reversed=against)
     native = np.random.default_rng(0).integers(0, 99, size=(2, 10, 12, 14))
     cut = placement.cut(native)
     assert cut.shape == (2, *placement.cropped_shape)
@@ -54,6 +55,14 @@ def test_axis_order_says_which_axis_of_the_file_comes_where():
     native = np.random.default_rng(0).normal(size=(10, 12, 14))
     cut = placed().cut(native)
     assert cut[2, 3, 5] == native[1 + 3, 0 + 5, 4 + 2]
+
+
+def test_reversed_axes_are_the_arrays():
+    native = np.random.default_rng(0).normal(size=(10, 12, 14))
+    cut = placed(reversed=(True, False, True)).cut(native)
+    assert cut.shape == (3, 8, 12)
+    assert cut[2, 3, 5] == native[1 + 3, 11 - 5, 6 - 2]
+    assert cut.flags.c_contiguous
 
 
 @pytest.mark.parametrize(

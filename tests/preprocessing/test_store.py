@@ -19,6 +19,7 @@ SHAPE = (12, 30, 40)
 RECORD = Record(
     sources=(Source(path="/data/a_0000.nii.gz", size=7, modified_ns=1_700_000_000_123_456_789, sha256="0" * 64),),
     shape=(2, *SHAPE),
+    located=(4795, 4771),
     placement=Placement(
         native_shape=SHAPE,
         native_spacing_mm=(2.0, 1.0, 1.0),
@@ -153,6 +154,7 @@ def test_a_record_of_another_version(tmp_path):
         pytest.param({"spacing_mm": (2.0, 1.0, 1.1)}, {}, False, id="other spacing"),
         pytest.param({"normalisation": (NoNormalisation(), ZScore())}, {}, False, id="other normalisation"),
         pytest.param({"axis_order": (1, 0, 2)}, {}, False, id="other order of axes"),
+        pytest.param({"orientation": "LPS"}, {}, False, id="an orientation"),
         pytest.param({"image_order": 1}, {}, False, id="other spline order"),
     ],
 )

@@ -48,6 +48,7 @@ def tiny_stage(dimensions: int = 3, **changes: dict[str, Any] | list[Any]) -> St
         "dimensions": dimensions,
         "preprocessing": {"spacing_mm": [2.0, 1.0, 1.0][-dimensions:], "normalisation": [{"kind": "zscore"}]},
         "network": {
+            "kind": "plain_unet",
             "features": [4, 8],
             "kernels": [[3] * dimensions, [3] * dimensions],
             "strides": [axes, [2] * dimensions],

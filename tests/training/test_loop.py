@@ -94,7 +94,7 @@ def test_files(make_job, folder, monkeypatch):
     log = rows(folder)
     assert [row["epoch"] for row in log] == [0, 1, 2]
     for row in log:
-        assert set(row) == {
+        assert set(row) - {"step_bytes_predicted", "step_bytes_measured"} == {
             *("epoch", "minutes", "seconds", "data_wait", "learning_rate"),
             *("train_loss", "validation_loss", "dice", "mean_dice"),
         }
@@ -104,6 +104,30 @@ def test_files(make_job, folder, monkeypatch):
     assert [row["learning_rate"] for row in log] == pytest.approx([0.01 * (1 - n / 9) ** 0.9 for n in (2, 5, 8)])
     assert log[-1]["minutes"] * 60 == pytest.approx(sum(row["seconds"] for row in log))
     assert trained.minutes == pytest.approx(log[-1]["minutes"])
+
+
+def test_the_memory_of_a_step_is_logged_once(make_job, folder, caplog):
+    """Of the second step, in the first row, whatever comes after."""
+    with caplog.at_level("INFO", logger="autoseg.training"):
+        interrupt(make_job(), 5)
+        fit(make_job())
+    first, *others = rows(folder)
+    assert first["step_bytes_predicted"] == pytest.approx(first["step_bytes_measured"], rel=0.01)
+    assert not any(key.startswith("step_bytes") for row in others for key in row)
+    said = [record.message for record in caplog.records if record.message.startswith("memory of a step")]
+    assert len(said) == 1
+
+
+def test_epochs_of_one_step(make_job, make_stage, folder):
+    fit(make_job(make_stage(training={"epochs": 3, "iterations_per_epoch": 1})))
+    assert ["step_bytes_measured" in row for row in rows(folder)] == [False, True, False]
+
+
+def test_a_prediction_that_is_far_off(make_job, monkeypatch, caplog):
+    monkeypatch.setattr("autoseg.training.loop.training_bytes", lambda stage, dataset, device: 10**9)
+    fit(make_job())
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert record.message.startswith("memory of a step: predicted 1 GB, measured 0.000")
 
 
 def test_progress_adds_up_to_one(make_job):

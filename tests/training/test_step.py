@@ -11,7 +11,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import TrainingError
 from autoseg.training.augmentation import Batch
 from autoseg.training.losses import deep_loss
-from autoseg.training.step import make_learner, take_step
+from autoseg.training.step import build_optimizer, find_loss, lower_loss, make_learner, take_step
 
 LABELS = Labels(values={"background": 0, "ball": 1, "box": 2})
 
@@ -112,6 +112,31 @@ def test_every_resolution_counts_also_after_a_validation(make_stage, cpu):
     expected = deep_loss(learner.loss, outputs, data.labels).item()
     learner.network.eval()
     assert take_step(learner, data, 0.01) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_step_is_its_two_halves(make_stage, cpu):
+    whole, halved = learner_of(make_stage, cpu), learner_of(make_stage, cpu)
+    for number in range(2):
+        loss = find_loss(halved, batch(seed=number))
+        assert take_step(whole, batch(seed=number), 0.1) == loss.item()
+        lower_loss(halved, loss, 0.1)
+    expected = whole.network.state_dict()
+    assert all(torch.equal(weights, expected[name]) for name, weights in halved.network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_on_a_gpu_the_optimiser_changes_all_weights_at_once(make_stage, cpu, kind):
+    """To the same values."""
+    learners = [learner_of(make_stage, cpu, optimizer={"kind": kind}) for _ in range(2)]
+    optimizer = build_optimizer(learners[1].stage.optimizer, learners[1].network, torch.device("cuda"))
+    assert [learners[0].optimizer.defaults["foreach"], optimizer.defaults["foreach"]] == [False, True]
+    learners[1].optimizer = optimizer
+    for number in range(2):
+        for learner in learners:
+            take_step(learner, batch(seed=number), 0.01)
+    expected = learners[0].network.state_dict()
+    for name, weights in learners[1].network.state_dict().items():
+        torch.testing.assert_close(weights, expected[name], rtol=1e-5, atol=1e-7)
 
 
 def test_the_seed_of_the_plan_decides_the_weights(make_stage, cpu):

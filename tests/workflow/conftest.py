@@ -11,8 +11,10 @@ import torch
 from autoseg.dataset import Dataset, generate_kidneys
 from autoseg.fingerprint import Fingerprint, extract_fingerprint
 from autoseg.plan import Budget, Plan, with_settings
-from autoseg.planner import Machine, derive_plan
+from autoseg.plan.plan import Previous
+from autoseg.planner import derive_plan
 from autoseg.workflow import Workspace, preprocess, train
+from autoseg.workflow.machine import machine_for
 
 TINY = (
     "stages.*.training.epochs=1",
@@ -48,13 +50,17 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
     return extract_fingerprint(dataset, jobs=1)
 
 
-def _never(stage: object, description: object) -> float:
-    raise AssertionError("timed although no minutes are given")
+@pytest.fixture(scope="session")
+def plan(fingerprint: Fingerprint) -> Plan:
+    machine, _ = machine_for(Budget())
+    return with_settings(derive_plan(fingerprint, Budget(), machine, preset="nnunet"), TINY)
 
 
 @pytest.fixture(scope="session")
-def plan(fingerprint: Fingerprint) -> Plan:
-    return with_settings(derive_plan(fingerprint, Budget(), Machine("float32", _never)), TINY)
+def cascade(plan: Plan) -> Plan:
+    """The plan with a stage that refines the prediction of another."""
+    refining = plan.stages["3d_fullres"].model_copy(update={"previous": Previous(stage="3d_fullres")})
+    return plan.model_copy(update={"stages": {**plan.stages, "3d_cascade": refining}})
 
 
 @pytest.fixture(scope="session")

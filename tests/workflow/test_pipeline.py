@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from autoseg.errors import AutosegError, DatasetError, WorkspaceError
+from autoseg.errors import AutosegError, DatasetError, TrainingError, WorkspaceError
 from autoseg.workflow import ModelJob, Request, list_jobs, pipeline, plan_dataset, run_job
 
 ASKED = Request(device="cpu", memory_gb=4.0)
@@ -48,6 +48,30 @@ def test_the_models_to_train(dataset, plan, trained):
         ModelJob("3d_fullres", "all", False),
     ]
     assert list_jobs(dataset, plan, trained, None, [0]) == [ModelJob("2d", 0, False), ModelJob("3d_fullres", 0, True)]
+
+
+CANNOT = (
+    "stage '3d_cascade' of plan 'default' refines the prediction of '3d_fullres'; such stages can be planned, but not "
+    "trained yet. Train one of the others: 2d, 3d_fullres."
+)
+
+
+def test_a_stage_that_refines_another_is_left_out_once(dataset, cascade, trained, caplog):
+    assert list_jobs(dataset, cascade, trained, None, [0, 1]) == [
+        ModelJob("2d", 0, False),
+        ModelJob("2d", 1, False),
+        ModelJob("3d_fullres", 0, True),
+        ModelJob("3d_fullres", 1, False),
+    ]
+    assert [record.message for record in caplog.records if "3d_cascade" in record.message] == [
+        "leaving out 3d_cascade: a stage that refines another's prediction cannot be trained yet"
+    ]
+
+
+def test_a_stage_that_refines_another_is_refused_by_name(dataset, cascade, workspace):
+    with pytest.raises(TrainingError) as raised:
+        list_jobs(dataset, cascade, workspace, "3d_cascade", [0])
+    assert str(raised.value) == CANNOT
 
 
 def test_unknown_stages_and_folds_are_told_before_anything_is_trained(dataset, plan, workspace):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
-from autoseg.plan import Budget, with_settings
-from autoseg.workflow import Request, make_plan, plan_in_workspace, planning
+from autoseg.plan import Budget, Timing, with_settings
+from autoseg.workflow import Request, Workspace, machine, make_plan, plan_in_workspace, planning
 from autoseg.workflow.planning import resolve_budget, retarget
 
 ASKED = Request(device="cpu", memory_gb=4.0)
@@ -36,6 +38,14 @@ def test_make_plan_sets_values_by_hand(fingerprint):
         make_plan(fingerprint, Budget(), settings=["stages.2d.training.epoch=3"])
 
 
+@pytest.mark.parametrize(("preset", "kind"), [("nnunet", "plain_unet"), ("nnunet-resenc-m", "residual_encoder_unet")])
+def test_a_plan_by_other_rules(fingerprint, preset, kind):
+    plan = make_plan(fingerprint, Budget(), preset=preset)
+    assert plan.preset == preset
+    assert {stage.network.kind for stage in plan.stages.values()} == {kind}
+    assert make_plan(fingerprint, Budget()).preset == "standard"
+
+
 @pytest.mark.parametrize(("device", "precision"), [("cuda", "bfloat16"), ("mps", "float32")])
 def test_a_plan_for_a_device_that_is_elsewhere(fingerprint, device, precision):
     plan = make_plan(fingerprint, Budget(device=device, memory_gb=8))
@@ -47,8 +57,8 @@ def test_minutes_are_planned_where_they_are_spent(fingerprint):
     with pytest.raises(AutosegError) as raised:
         make_plan(fingerprint, Budget(device="cuda", minutes=10))
     assert str(raised.value) == (
-        "device 'cuda' is not to be had on this machine. There is: cpu (or auto). A plan for a number of minutes is "
-        "made where it is trained, for the candidates are timed there; without minutes it can be made anywhere."
+        "device 'cuda' is not to be had on this machine, and a plan for a number of minutes needs its speed. Make the "
+        "plan where it is trained, or give a plan that was made there: --timings PLAN.json."
     )
 
 
@@ -59,10 +69,64 @@ def test_minutes_are_measured_on_this_machine(fingerprint, monkeypatch):
         timed.append((stage.dimensions, dataset.name, device))
         return 0.01
 
-    monkeypatch.setattr(planning, "seconds_per_iteration", seconds)
+    monkeypatch.setattr(machine, "seconds_per_iteration", seconds)
     plan = make_plan(fingerprint, Budget(minutes=5))
     assert set(timed) == {(dimensions, "Kidneys", torch.device("cpu")) for dimensions in (2, 3)}
     assert all(stage.training.minutes == 5 for stage in plan.stages.values())
+    assert {timing.seconds for timing in plan.budget.timings} == {0.01}
+    assert "threads" in plan.budget.machine
+
+
+def test_the_same_request_gives_the_same_plan_and_times_nothing_twice(fingerprint, tmp_path, monkeypatch):
+    pace = itertools.count(1)
+    monkeypatch.setattr(machine, "seconds_per_iteration", lambda stage, dataset, device: next(pace) / 100)
+    workspace, request = Workspace(tmp_path), Request(device="cpu", memory_gb=4, minutes=5)
+    first = plan_in_workspace(fingerprint, workspace, "first", request)
+    asked = next(pace)
+    second = plan_in_workspace(fingerprint, workspace, "second", request)
+    assert next(pace) == asked + 1
+    assert second.model_copy(update={"name": "first"}) == first
+
+
+def test_a_plan_made_from_the_timings_of_a_plan_is_that_plan(fingerprint, monkeypatch):
+    monkeypatch.setattr(machine, "seconds_per_iteration", lambda stage, dataset, device: 0.2)
+    first = make_plan(fingerprint, Budget(memory_gb=4, minutes=5))
+    monkeypatch.setattr(machine, "seconds_per_iteration", never)
+    assert make_plan(fingerprint, first.budget).model_dump_json() == first.model_dump_json()
+
+
+def test_another_machine_is_as_fast_as_its_timings_say(fingerprint, monkeypatch):
+    monkeypatch.setattr(machine, "seconds_per_iteration", never)
+    timing = Timing(workload="3-D something", feature_voxels=2.0, seconds=0.01)
+    fast = make_plan(fingerprint, Budget(device="cuda", minutes=5, machine="a GPU", timings=(timing,)))
+    assert fast.budget.machine == "a GPU"
+    for timed in fast.budget.timings:
+        assert timed.seconds == pytest.approx(0.005 * timed.feature_voxels, rel=0.01)
+
+
+def never(stage, dataset, device):
+    raise AssertionError("timed although the times are known")
+
+
+# What is set by hand has to fit
+
+
+def test_a_batch_that_does_not_fit_names_the_largest_that_does(fingerprint):
+    budget = Budget(memory_gb=1)
+    with pytest.raises(PlanError) as raised:
+        make_plan(fingerprint, budget, settings=["stages.3d_fullres.sampling.batch_size=5000"])
+    message = str(raised.value)
+    assert "stages.3d_fullres.sampling.batch_size=5000" in message
+    assert "of 1.0 GB. The largest batch that fits is " in message
+    largest = int(message.rpartition("=")[2])
+    assert make_plan(fingerprint, budget, settings=[f"stages.3d_fullres.sampling.batch_size={largest}"])
+    with pytest.raises(PlanError, match=f"largest batch that fits is {largest}"):
+        make_plan(fingerprint, budget, settings=[f"stages.3d_fullres.sampling.batch_size={largest + 1}"])
+
+
+def test_a_patch_of_which_not_even_one_fits(fingerprint):
+    with pytest.raises(PlanError, match=r"even a single patch needs [0-9.]+ GB. Set a smaller patch"):
+        make_plan(fingerprint, Budget(memory_gb=1), settings=["stages.2d.sampling.patch_size=[8192, 8192]"])
 
 
 # The budget of a request
@@ -76,6 +140,8 @@ def test_minutes_are_measured_on_this_machine(fingerprint, monkeypatch):
         (Request(device="auto", memory_gb=3.0), Budget(device="cpu", memory_gb=3.0)),
         (Request(), Budget(device="cpu", memory_gb=12.3)),
         (Request(device="cuda"), Budget(device="cuda", memory_gb=8.0)),
+        (Request(device="cpu", preset="nnunet"), Budget(device="cpu", memory_gb=8.0)),
+        (Request(device="cpu", preset="nnunet-resenc-l"), Budget(device="cpu", memory_gb=24.0)),
     ],
 )
 def test_budgets(request_, budget, monkeypatch):
@@ -99,6 +165,7 @@ def test_a_device_nobody_knows():
         Request(device="auto"),
         Request(device="cpu"),
         Request(memory_gb=4.0),
+        Request(preset="standard"),
         Request(settings=["stages.2d.training.epochs=3"]),
     ],
 )
@@ -117,6 +184,7 @@ def test_a_plan_that_agrees_is_used_again(fingerprint, workspace, monkeypatch, a
 OTHERS = [
     (Request(device="cuda"), "--device cuda, the plan has cpu"),
     (Request(memory_gb=2.0), "--memory 2.0, the plan has 4.0"),
+    (Request(preset="nnunet"), "--preset nnunet, the plan was derived by standard"),
     (Request(settings=["stages.2d.training.epochs=4"]), "--set stages.2d.training.epochs=4"),
     (
         Request(settings=["stages.2d.training.epochs=4", "stages.2d.training.seed=1"]),
@@ -184,6 +252,23 @@ def test_asking_for_another_plan_twice_changes_nothing(fingerprint, plan, worksp
     other = with_settings(plan, ["stages.2d.training.seed=6"])
     with pytest.raises(WorkspaceError, match=r"\(--like default\)"):
         plan_in_workspace(fingerprint, workspace, "taken", Request(like=other))
+
+
+def test_stages_that_were_taken_were_not_derived_by_a_preset(fingerprint, plan, workspace):
+    taken = plan_in_workspace(fingerprint, workspace, "taken", Request(like=plan))
+    assert taken.preset is None
+    begin_training(workspace, taken)
+    with pytest.raises(WorkspaceError, match=r"\(--preset standard, the plan was not derived by a preset\)"):
+        plan_in_workspace(fingerprint, workspace, "taken", Request(preset="standard"))
+
+
+def test_stages_are_derived_or_taken(fingerprint, plan, workspace):
+    with pytest.raises(PlanError) as raised:
+        plan_in_workspace(fingerprint, workspace, "default", Request(like=plan, preset="nnunet"))
+    assert str(raised.value) == (
+        "--preset nnunet derives the stages, --like default takes them as they are: give one of the two."
+    )
+    assert not workspace.path.exists()
 
 
 def test_minutes_go_with_the_budget(fingerprint, plan):

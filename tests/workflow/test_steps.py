@@ -252,3 +252,13 @@ def test_cases_that_are_not_prepared(workspace, trained, plan):
         train(plan, STAGE, 0, workspace)
     with pytest.raises(WorkspaceError, match=r"case 'kidneys_000' \(and 3 more\) is not prepared in"):
         train(plan, "2d", 1, trained, workers=0)
+
+
+def test_a_stage_that_refines_another_is_prepared_but_not_trained(dataset, cascade, workspace):
+    prepared = preprocess(dataset, cascade, "3d_cascade", workspace, jobs=1)
+    assert [case.name for case in prepared] == [case.name for case in dataset.cases]
+    assert workspace.prepared_folder(cascade, "3d_cascade") == workspace.prepared_folder(cascade, STAGE)
+    before = contents(workspace.path)
+    with pytest.raises(TrainingError, match=r"refines the prediction of '3d_fullres'; such stages can be planned, but"):
+        train(cascade, "3d_cascade", 0, workspace, workers=0)
+    assert contents(workspace.path) == before

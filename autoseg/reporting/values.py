@@ -1,0 +1,229 @@
+"""The values of a stage in words.
+
+Comes in: a stage and a path within it. Goes out: what is there, as people say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from autoseg.plan import Stage
+from autoseg.plan.augmentation import (
+    Blur,
+    Brightness,
+    Contrast,
+    Gamma,
+    LowResolution,
+    Mirror,
+    Noise,
+    Range,
+    Spatial,
+    Transform,
+)
+from autoseg.plan.loss import LossTerm, SoftDice
+from autoseg.plan.plan import Previous
+from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
+from autoseg.plan.training import SGD, Optimizer, Poly
+from autoseg.reporting.wording import number, percent, plain, runs
+
+SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
+NETWORKS = {"plain_unet": "U-Net of plain convolutions", "residual_encoder_unet": "U-Net with a residual encoder"}
+SPLINES = {0: "nearest neighbour", 1: "linear", 3: "cubic splines"}
+DRAWN = {"by_case": "a case, then a label in it", "by_label": "a label, then a case that holds it"}
+
+
+def value_at(stage: Stage, path: str) -> Any:
+    """What a stage holds at a path; an index counts in a list.
+
+    Raises:
+        LookupError: nothing is there.
+    """
+    here: Any = stage
+    for part in path.split("."):
+        if isinstance(here, BaseModel) and part in type(here).model_fields:
+            here = getattr(here, part)
+        elif isinstance(here, tuple) and part.isdecimal() and int(part) < len(here):
+            here = here[int(part)]
+        else:
+            raise LookupError(path)
+    return here
+
+
+def in_words(path: str, value: Any, stage: Stage, channels: Sequence[str]) -> list[str]:
+    """A value in words: one line, or one for each entry of a list.
+
+    Args:
+        path: of the value within its stage.
+        value: what is there.
+        stage: says which axis is which.
+        channels: names of the image's channels.
+    """
+    if path == "preprocessing.normalisation":
+        several = len(value) > 1
+        return [
+            f"{name}: {_scaled(how)}" if several else _scaled(how) for name, how in zip(channels, value, strict=True)
+        ]
+    if path == "augmentation":
+        return [line for transform in value for line in _varied(transform, stage)] or ["none"]
+    if path == "inference.mirror_axes":
+        return [_axes(value, stage)]
+    if path in _SAID:
+        return [_SAID[path](value)]
+    return [plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)]
+
+
+def _oriented(code: str | None) -> str:
+    """What an orientation means.
+
+    >>> _oriented("LPS")
+    'LPS (x to the left, y to the back, z to the head)'
+    """
+    if code is None:
+        return "as stored"
+    return f"{code} ({', '.join(f'{axis} to the {SIDES[side]}' for axis, side in zip('xyz', code, strict=True))})"
+
+
+def _scaled(how: Normalisation) -> str:
+    match how:
+        case CTWindow(lower=lower, upper=upper, mean=mean, std=std):
+            return f"clip to {number(lower)} … {number(upper)}, subtract {number(mean)}, divide by {number(std)}"
+        case ZScore(inside_mask=inside):
+            return f"subtract the image's mean, divide by its deviation{', both of the non-zero region' * inside}"
+        case RescaleToUnit():
+            return "map the image's smallest and largest value to 0 and 1"
+        case DivideBy255():
+            return "divide by 255"
+        case NoNormalisation():
+            return "none"
+
+
+def _varied(transform: Transform, stage: Stage) -> list[str]:
+    """What a transform does to how many patches."""
+    match transform:
+        case Spatial():
+            return _turned(transform)
+        case Noise(probability=share, std=std):
+            return [f"noise: {percent(share)} of the patches, of deviation {_between(std)}"]
+        case Blur(probability=share, channel_probability=of_channels, sigma=sigma):
+            return [f"blur: {_touched(share, of_channels)}, {_between(sigma)} voxels wide"]
+        case Brightness(probability=share, factor=factor):
+            return [f"brightness: {percent(share)} of the patches, times {_between(factor)}"]
+        case Contrast(probability=share, factor=factor):
+            return [f"contrast: {percent(share)} of the patches, times {_between(factor)}"]
+        case LowResolution(probability=share, channel_probability=of_channels, zoom=zoom, in_plane=in_plane):
+            within = " within slices" if in_plane else ""
+            return [f"low resolution: {_touched(share, of_channels)}, zoomed to {_between(zoom)}{within}"]
+        case Gamma(probability=share, power=power, inverted=inverted):
+            name = "gamma, image inverted" if inverted else "gamma"
+            return [f"{name}: {percent(share)} of the patches, to the power of {_between(power)}"]
+        case Mirror(axes=axes):
+            return [f"mirroring: {_axes(axes, stage)}, half of the patches each"]
+
+
+def _turned(transform: Spatial) -> list[str]:
+    within = " within slices" if transform.in_plane else ""
+    angles = [_angle(degrees) for degrees in transform.rotation_degrees]
+    about = f"{angles[0]} about each axis" if len(angles) == 3 and len(set(angles)) == 1 else ", ".join(angles)
+    return [
+        f"rotation: {percent(transform.rotation_probability)} of the patches, {about}{within}",
+        f"scaling: {percent(transform.scale_probability)} of the patches, times {_between(transform.scale)}{within}",
+    ]
+
+
+def _angle(degrees: Range) -> str:
+    if degrees.low == -180 and degrees.high == 180:
+        return "by any angle"
+    if degrees.low == -degrees.high:
+        return f"by up to {number(degrees.high)}°"
+    return f"by {_between(degrees)}°"
+
+
+def _touched(share: float, of_channels: float) -> str:
+    return f"{percent(share)} of the patches, {percent(of_channels)} of their channels"
+
+
+def _between(range_: Range) -> str:
+    return f"{number(range_.low)} to {number(range_.high)}"
+
+
+def _axes(axes: Sequence[int], stage: Stage) -> str:
+    """Axes of a patch by their letters, and by the numbers that a plan has for them."""
+    if not axes:
+        return "none"
+    order = stage.preprocessing.axis_order[-stage.dimensions :]
+    letters, numbers = [f"{'zyx'[order[axis]]}" for axis in axes], [str(axis) for axis in axes]
+    return f"along {', '.join(letters)} ({'axis' if len(axes) == 1 else 'axes'} {', '.join(numbers)} of the patch)"
+
+
+def _minimised(terms: Sequence[LossTerm]) -> str:
+    return " + ".join(f"{number(term.weight)} × {_term(term)}" if term.weight != 1 else _term(term) for term in terms)
+
+
+def _term(term: LossTerm) -> str:
+    if isinstance(term, SoftDice):
+        over = "the whole batch" if term.over_batch else "each patch"
+        return f"soft Dice of {over} (smoothed by {number(term.smooth)})"
+    return "cross-entropy" if term.kind == "cross_entropy" else "cross-entropy of each region"
+
+
+def _optimised(how: Optimizer) -> str:
+    rates = f"learning rate {number(how.learning_rate)}, weight decay {number(how.weight_decay)}"
+    return f"gradient descent: momentum {number(how.momentum)}, {rates}" if isinstance(how, SGD) else f"AdamW: {rates}"
+
+
+def _falls(how: Poly) -> str:
+    return f"falls as (1 - progress) to the power of {number(how.power)}"
+
+
+def _besides(previous: Previous | None) -> str:
+    return "nothing" if previous is None else f"what {previous.stage} predicts"
+
+
+def _interpolated(order: int) -> str:
+    return SPLINES.get(order, f"splines of order {order}")
+
+
+def _grids(grids: Sequence[Sequence[int]]) -> str:
+    return runs(["×".join(map(str, grid)) for grid in grids])
+
+
+def _counts(counts: Sequence[int]) -> str:
+    return runs([str(count) for count in counts])
+
+
+def _memory(needed: dict[str, float]) -> str:
+    return f"{needed['training_gb']:.2f} GB to train, {needed['inference_gb']:.2f} GB to predict"
+
+
+_SAID: dict[str, Callable[[Any], str]] = {
+    "dimensions": lambda dimensions: "single slices (2-D)" if dimensions == 2 else "volumes (3-D)",
+    "previous": _besides,
+    "previous.stage": lambda stage: f"what {stage} predicts",
+    "preprocessing.orientation": _oriented,
+    "preprocessing.crop_to_nonzero": lambda crop: "to what is not 0" if crop else "none",
+    "preprocessing.axis_order": lambda order: ", ".join("zyx"[axis] for axis in order),
+    "preprocessing.spacing_mm": lambda spacing: " × ".join(f"{size:.2f}" for size in spacing) + " mm",
+    "preprocessing.image_order": _interpolated,
+    "preprocessing.coarse_axis_order": _interpolated,
+    "network.kind": lambda kind: NETWORKS[kind],
+    "network.features": _counts,
+    "network.strides": _grids,
+    "network.kernels": _grids,
+    "network.encoder_convolutions": _counts,
+    "network.encoder_blocks": _counts,
+    "network.decoder_convolutions": _counts,
+    "sampling.patch_size": lambda size: " × ".join(map(str, size)) + " voxels",
+    "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
+    "sampling.foreground_fraction": percent,
+    "sampling.foreground": lambda how: DRAWN[how],
+    "loss": _minimised,
+    "optimizer": _optimised,
+    "schedule": _falls,
+    "training.minutes": lambda minutes: "none" if minutes is None else f"{number(minutes)} minutes",
+    "inference.overlap": percent,
+    "inference.gaussian_sigma": lambda sigma: "all alike" if sigma is None else f"{percent(sigma)} of the patch",
+    "memory": _memory,
+}

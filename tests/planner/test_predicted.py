@@ -1,0 +1,99 @@
+"""What a stage is predicted to need: whose image, how many GB, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.plan.plan import Budget
+from autoseg.planner import derive_plan
+from autoseg.planner.machine import Machine
+
+
+class Needs:
+    """2 GB for a step, 10 bytes a voxel for a prediction; remembers the images."""
+
+    def __init__(self):
+        self.shapes = {}
+
+    def training(self, stage, description):
+        return 2_000_000_000
+
+    def inference(self, stage, description, shape):
+        name = "3d_cascade" if stage.previous else f"{stage.dimensions}d at {stage.preprocessing.spacing_mm}"
+        self.shapes[name] = shape
+        z, y, x = shape
+        return 10 * z * y * x
+
+
+@pytest.fixture
+def needs():
+    return Needs()
+
+
+@pytest.fixture
+def machine(needs):
+    return Machine("bfloat16", lambda *_: 1.0, needs.training, needs.inference, workspace_share=0.05)
+
+
+def test_what_is_told(hippocampus, machine):
+    plan = derive_plan(hippocampus, Budget(device="cuda", memory_gb=8), machine)
+    decision = plan.decisions["stages.3d_fullres.memory"]
+    assert decision.value == {"training_gb": 2.1, "inference_gb": pytest.approx(0.001, abs=5e-4)}
+    assert decision.facts == {
+        "tensors_gb": 2.0,
+        "workspace_share": 0.05,
+        "budget_gb": 8.0,
+        "median_shape": [36, 50, 35],
+    }
+    assert decision.rule == "predicted_memory"
+    assert decision.reason == (
+        "A training step, traced without computing it, holds 2.00 GB of weights, gradients, optimiser state and "
+        "feature maps at its peak; with 5 % for the libraries' workspace that is 2.10 of 8 GB (26 %). Predicting the "
+        "median image (36 × 50 × 35 voxels) takes 0.00 GB."
+    )
+
+
+def test_the_workspace_comes_on_top_of_a_prediction_too(make_fingerprint, machine):
+    """10 bytes a voxel of 400³, and 5 %."""
+    plan = derive_plan(make_fingerprint([(1.0, 1.0, 1.0)] * 20, [(400, 400, 400)] * 20), Budget(device="cuda"), machine)
+    assert plan.decisions["stages.3d_fullres.memory"].value["inference_gb"] == 0.672
+
+
+def test_slices_are_as_many_as_the_file_has(make_fingerprint, machine, needs):
+    """Volumes are resampled to 2 mm across the slices (median of 1, 2 and 4), slices of a 2-D stage keep theirs."""
+    facts = make_fingerprint(
+        [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (4.0, 1.0, 1.0)], [(200, 64, 64), (90, 64, 64), (50, 64, 64)]
+    )
+    derive_plan(facts, Budget(device="cuda"), machine)
+    assert needs.shapes == {"2d at (1.0, 1.0)": (90, 64, 64), "3d at (2.0, 1.0, 1.0)": (100, 64, 64)}
+
+
+def test_slices_lie_across_the_first_axis(make_fingerprint, machine, needs):
+    coronal = make_fingerprint([(0.8, 4.0, 0.9)] * 20, [(256, 20, 240)] * 20)
+    derive_plan(coronal, Budget(device="cuda"), machine)
+    assert set(needs.shapes.values()) == {(20, 256, 240)}
+
+
+def test_pictures_are_one_slice(make_fingerprint, machine, needs):
+    pictures = make_fingerprint([(1.0, 0.5, 0.7)] * 30, [(1, 512, 300)] * 30, dimensions=2, orientation=None)
+    derive_plan(pictures, Budget(device="cuda"), machine)
+    assert set(needs.shapes.values()) == {(1, 512, 300)}
+
+
+def test_images_have_fewer_voxels_at_a_low_resolution(make_fingerprint, make_machine, needs):
+    """The stage at the low resolution predicts the image as it is there; the cascade, as at full resolution."""
+    facts = make_fingerprint([(1.0, 1.0, 1.0)] * 20, [(400, 400, 400)] * 20)
+    machine = make_machine(lambda *_: 1.0)._replace(inference_bytes=needs.inference)
+    plan = derive_plan(facts, Budget(device="cuda"), machine)
+    low = plan.stages["3d_lowres"].preprocessing.spacing_mm
+    assert low[0] > 1.2
+    assert needs.shapes.pop(f"3d at {low}") == tuple(round(400 / mm) for mm in low)
+    assert set(needs.shapes) == {"2d at (1.0, 1.0)", "3d at (1.0, 1.0, 1.0)", "3d_cascade"}
+    assert set(needs.shapes.values()) == {(400, 400, 400)}
+
+
+@pytest.mark.parametrize("preset", ["nnunet", "nnunet-resenc-m"])
+def test_presets_of_nnunet_predict_nothing(hippocampus, machine, needs, preset):
+    plan = derive_plan(hippocampus, Budget(device="cuda"), machine, preset=preset)
+    assert not needs.shapes
+    assert not [path for path in plan.decisions if path.endswith(".memory")]

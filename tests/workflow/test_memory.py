@@ -1,0 +1,82 @@
+"""What was set by hand has to fit: a gigabyte a patch, on a machine made of arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from autoseg.errors import PlanError
+from autoseg.plan import with_settings
+from autoseg.planner import Machine
+from autoseg.workflow.memory import check_memory
+
+STAGE = "stages.3d_fullres.sampling"
+
+
+@pytest.fixture
+def derived(plan):
+    """With batches of 4, for 8 GB."""
+    return with_settings(plan, [f"{STAGE}.batch_size=4"])
+
+
+@pytest.fixture
+def asked():
+    """Batches whose need was asked for."""
+    return []
+
+
+@pytest.fixture
+def machine(derived, asked):
+    patch = math.prod(derived.stages["3d_fullres"].sampling.patch_size)
+
+    def training_bytes(stage, dataset):
+        asked.append(stage.sampling.batch_size)
+        return int(1e9 * stage.sampling.batch_size * math.prod(stage.sampling.patch_size) / patch)
+
+    return Machine("float32", lambda *_: 1.0, training_bytes, lambda *_: 0, workspace_share=0.25)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 6])
+def test_what_fits(derived, machine, batch_size):
+    """6 patches and a quarter more are 7.5 GB."""
+    check_memory(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), derived, "3d_fullres", machine)
+
+
+@pytest.mark.parametrize(("batch_size", "needed"), [(7, "8.8"), (10, "12.5"), (5000, "6250.0")])
+def test_what_does_not_fit_names_the_largest_batch_that_does(derived, machine, asked, batch_size, needed):
+    with pytest.raises(PlanError) as raised:
+        check_memory(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), derived, "3d_fullres", machine)
+    patch = " × ".join(map(str, derived.stages["3d_fullres"].sampling.patch_size))
+    assert str(raised.value) == (
+        f"--set: {STAGE}.batch_size={batch_size} with patches of {patch} voxels needs {needed} of 8.0 GB. The largest "
+        f"batch that fits is 6: --set {STAGE}.batch_size=6"
+    )
+    assert len(asked) <= 2 + math.ceil(math.log2(batch_size + 1))
+
+
+def test_where_not_even_one_patch_fits_the_need_is_told(derived, machine):
+    """Eight times the voxels, and a quarter more, are 10 GB a patch."""
+    z, y, x = (2 * n for n in derived.stages["3d_fullres"].sampling.patch_size)
+    with pytest.raises(PlanError) as raised:
+        check_memory(with_settings(derived, [f"{STAGE}.patch_size=[{z}, {y}, {x}]"]), derived, "3d_fullres", machine)
+    assert str(raised.value) == (
+        f"--set: {STAGE}.batch_size=4 with patches of {z} × {y} × {x} voxels needs 40.0 of 8.0 GB, and even a single "
+        f"patch needs 10.0 GB. Set a smaller patch ({STAGE}.patch_size) or fewer features, or raise the memory "
+        "(--memory)."
+    )
+
+
+def test_a_need_just_above_the_memory_is_told_apart_from_it(derived, machine):
+    with pytest.raises(PlanError, match=r"needs 8\.03 of 8\.00 GB"):
+        close = machine._replace(workspace_share=0.147)
+        check_memory(with_settings(derived, [f"{STAGE}.batch_size=7"]), derived, "3d_fullres", close)
+
+
+def test_what_needs_no_more_than_what_was_derived_is_not_refused(derived, machine):
+    """nnU-Net's presets count otherwise: their batches may need more by prediction, whatever else is set."""
+    large = with_settings(derived, [f"{STAGE}.batch_size=9"])
+    check_memory(with_settings(large, ["stages.3d_fullres.training.epochs=3"]), large, "3d_fullres", machine)
+    check_memory(with_settings(large, [f"{STAGE}.batch_size=8"]), large, "3d_fullres", machine)
+    with pytest.raises(PlanError, match="The largest batch that fits is 6"):
+        check_memory(with_settings(large, [f"{STAGE}.batch_size=10"]), large, "3d_fullres", machine)
