@@ -4,11 +4,9 @@
 
 Each plan is trained for three steps in a process of its own. On a CPU its memory is measured twice, neither time by
 the code that predicts: as what torch's CPU allocator handed out, from the memory events of torch.profiler; and as
-what the operating system saw, the peak of the resident set above what it was before the training (Linux). The latter
-holds what the C library's heap did not give back as well; a third run, in which every block of more than 64 kB is given
-back at once (MALLOC_MMAP_THRESHOLD_, which makes training slow), tells that apart from what is really in use. On a GPU
-the allocator's count is torch.cuda.max_memory_allocated. Writes a table and the numbers to
-benchmarks/results/memory_DEVICE.{md,json}.
+what the operating system saw, the peak of the resident set above what it was before the training (Linux), which
+holds what the C library's heap did not give back as well. On a GPU the allocator's count is
+torch.cuda.max_memory_allocated. Writes a table and the numbers to benchmarks/results/memory_DEVICE.{md,json}.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ import contextlib
 import ctypes
 import gc
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -31,6 +27,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from autoseg.dataset import Description, Labels
+from autoseg.inference.model import describe_machine
 from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
 from autoseg.training.augmentation import Batch
@@ -39,7 +36,6 @@ from autoseg.training.step import make_learner, take_step
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STEPS = 3
-BLOCKS_GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc: larger blocks are mapped, and unmapped when freed
 CLASSES = Description(
     name="made up", channels=("MR",), labels=Labels(values={"background": 0, "anterior": 1, "posterior": 2})
 )
@@ -59,7 +55,6 @@ REGIONS = Description(
 )
 COLUMNS = {  # beside what the allocator says
     "resident": "resident set",
-    "resident_given_back": "resident set with blocks given back",
     "reserved": "reserved",
 }
 LARGE_BYTES = 0.5e9
@@ -186,11 +181,8 @@ def main() -> None:
         return
     rows = []
     for name in arguments.plans or (SMALL if arguments.device == "cpu" else PLANS):
-        row = measured_apart(name, arguments.device)
-        if "resident" in row:
-            row["resident_given_back"] = measured_apart(name, arguments.device, BLOCKS_GIVEN_BACK)["resident"]
-        rows.append(row)
-        print(table_row(row), flush=True)
+        rows.append(measured_apart(name, arguments.device))
+        print(table_row(rows[-1]), flush=True)
     kind = arguments.device.partition(":")[0]
     arguments.output.mkdir(parents=True, exist_ok=True)
     record = {"machine": machine(kind), "steps": STEPS, "plans": rows}
@@ -198,12 +190,10 @@ def main() -> None:
     (arguments.output / f"memory_{kind}.md").write_text(report(record, kind))
 
 
-def measured_apart(name: str, device: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+def measured_apart(name: str, device: str) -> dict[str, Any]:
     """What `measure` finds in a process of its own."""
     command = [sys.executable, __file__, "--device", device, "--measure", name]
-    run = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **(environment or {})}
-    )
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     row: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return row
 
@@ -373,11 +363,8 @@ def status(key: str) -> int:
 
 def machine(kind: str) -> str:
     """What the numbers were measured on."""
-    name = torch.cuda.get_device_name() if kind == "cuda" else f"{platform.system()} {platform.machine()}"
-    threads = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
-    return (
-        f"{name}, {threads}, Python {platform.python_version()}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
-    )
+    found = describe_machine(find_device(kind))
+    return f"{found['hardware']}, {found['threads']} threads, torch {found['torch']}, {time.strftime('%Y-%m-%d')}"
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("-w", "--workspace", type=Path, default=Path("autoseg-work/time_to_dice"))
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results")
+    parser.add_argument("--note", default="", help="a sentence for the results: what else ran on the machine")
     arguments = parser.parse_args()
     arguments.dataset, arguments.workspace = arguments.dataset.resolve(), arguments.workspace.resolve()
     runs = []
@@ -114,6 +115,7 @@ def write_results(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]])
     arguments.output.mkdir(parents=True, exist_ok=True)
     machine = runs[-1]["machine"]
     data = {"dataset": arguments.dataset.name, "stage": arguments.stage, "fold": arguments.fold, "machine": machine}
+    data |= {"note": arguments.note} if arguments.note else {}
     (arguments.output / "time_to_dice.json").write_text(json.dumps({**data, "runs": list(runs)}, indent=1) + "\n")
     (arguments.output / "time_to_dice.md").write_text(table(arguments, machine, runs))
     plot(arguments, runs)
@@ -128,6 +130,7 @@ def table(arguments: argparse.Namespace, machine: dict[str, Any], runs: Sequence
         "Mean Dice over the labels and the whole validation cases, each training from the start with its own schedule.",
         f"Machine: {machine['hardware']}, {machine['threads']} threads, {machine['device']}, "
         f"Python {machine['python']}, torch {machine['torch']}, {machine['date'][:10]}.",
+        *([arguments.note] if arguments.note else []),
         "",
         f"    python benchmarks/time_to_dice.py {arguments.dataset.name}",
         "",

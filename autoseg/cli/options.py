@@ -58,7 +58,11 @@ WorkspacePath = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="auto|cpu|cuda|mps", callback=_known_device, help="What to compute on. [default: auto]"),
+    typer.Option(
+        metavar="auto|cpu|cuda|mps",
+        callback=_known_device,
+        help="What to compute on; cuda:1 is the second GPU. [default: auto]",
+    ),
 ]
 Memory = Annotated[
     float | None,

@@ -73,5 +73,6 @@ def run(
         say(f"  {job.stage}, fold {job.fold}: {'trained already' if job.done else f'to train, {time}'}")
     if dry_run:
         return
+    where = None if device == "auto" else device  # the plan says what is best here
     for job in todo:
-        show_model(opened, run_job(job, opened, plan, space, None, workers, jobs, progress))
+        show_model(opened, run_job(job, opened, plan, space, where, workers, jobs, progress))

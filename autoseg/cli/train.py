@@ -43,12 +43,11 @@ def train(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.plan import with_settings
-    from autoseg.workflow import find_stage, list_jobs, run_job
+    from autoseg.workflow import changed_plan, find_stage, list_jobs, run_job
 
     number = parse_fold(fold)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    chosen = with_settings(space.read_plan(plan), settings or ())
+    chosen = changed_plan(space, plan, settings or ())
     [job] = list_jobs(opened, chosen, space, find_stage(chosen, stage), [number])
     show_model(opened, run_job(job, opened, chosen, space, device, workers, jobs, progress))

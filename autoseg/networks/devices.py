@@ -1,21 +1,29 @@
 """What the machine can compute on, and in which precision.
 
-Comes in: a device's name, or "auto". Goes out: a torch device, the precision that pays there,
-and the autocast context that applies it.
+Comes in: a device's name, or "auto". Goes out: a torch device, its memory, the precision that pays
+there, and the autocast context that applies it.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from contextlib import AbstractContextManager
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path, PurePosixPath
+from typing import cast
 
 import torch
 
 from autoseg.errors import AutosegError
+from autoseg.plan.plan import Device
+from autoseg.plan.training import Precision
 
-Precision = Literal["float32", "bfloat16", "float16"]
 DEVICES = ("auto", "cpu", "cuda", "mps")
+TYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -35,6 +43,32 @@ def find_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def resolve_device(name: str | None) -> tuple[Device, torch.device | None]:
+    """The kind of a device, which a plan is made for, and the device itself, None where this machine has none.
+
+    Args:
+        name: a kind may be planned for where there is none of it. A number, "cuda:1", names a device of this machine;
+            "auto" or None takes the best it has.
+
+    Raises:
+        AutosegError: no such kind, or no device of that number on this machine.
+    """
+    try:
+        device = find_device(name or "auto")
+    except AutosegError:
+        if name not in ("cuda", "mps"):
+            raise
+        return cast(Device, name), None
+    return cast(Device, device.type), device
+
+
+def made_current(device: torch.device | None) -> AbstractContextManager[object]:
+    """Inside, a GPU that has a number is what "cuda" means; other devices need no telling."""
+    if device is not None and device.type == "cuda" and device.index is not None:
+        return torch.cuda.device(device)
+    return nullcontext()
+
+
 def best_precision(device: torch.device) -> Precision:
     """The fastest precision that trains well: bfloat16 where the hardware computes in it, else float16 on CUDA."""
     if _computes_bfloat16(device):
@@ -43,17 +77,19 @@ def best_precision(device: torch.device) -> Precision:
 
 
 def computing_type(device: torch.device, precision: Precision) -> torch.dtype:
-    """What a network computes in: float32 where the device lacks `precision`, or would only emulate it.
+    """What a network computes in for a plan that says `precision`.
 
-    A GPU that is not in this machine is taken to have it: the plan for it says so.
+    A GPU without bfloat16 computes in float16; any other device that lacks a type, or would only emulate it, in
+    float32. A GPU that is not in this machine is taken to have what the plan for it says.
     """
-    if precision == "float32" or not _computes(device, precision):
-        return torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float16
+    if device.type == "cuda" and precision == "bfloat16" and torch.cuda.is_available():
+        precision = best_precision(device)
+    usable = device.type == "cuda" or precision == best_precision(device)
+    return TYPES[precision if usable else "float32"]
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Computes in `precision` inside; in float32 where the device lacks it, or would only emulate it."""
+    """Computes in `precision` inside, or in what stands in for it on the device; see `computing_type`."""
     return autocast_to(device, computing_type(device, precision))
 
 
@@ -64,28 +100,55 @@ def autocast_to(device: torch.device, dtype: torch.dtype) -> AbstractContextMana
 
 
 def memory_gb(device: torch.device) -> float:
-    """Memory of a device for training, GB: all of a GPU's, half of the machine's for a CPU."""
+    """Memory of a device for training, GB: all of a GPU's, half of what this process may take for a CPU."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
-    return _machine_memory_gb() / 2
+    return min(_machine_memory_bytes(), memory_limit_bytes()) / 2e9
 
 
-def _machine_memory_gb() -> float:
+def memory_limit_bytes(root: Path = Path("/")) -> float:
+    """The lowest limit that a container or a batch system sets this process; infinite where none does.
+
+    Linux limits a control group (version 1 or 2) and with it all groups inside. A container may show its own group
+    as the root of all, so that the path a process has in the machine leads nowhere there.
+
+    Args:
+        root: of the file system.
+    """
+    lowest, groups = math.inf, root / "sys" / "fs" / "cgroup"
+    for line in _text(root / "proc" / "self" / "cgroup").splitlines():
+        controllers, path = line.split(":", 2)[1:]
+        if controllers == "":
+            folder, file = groups, "memory.max"
+        elif "memory" in controllers.split(","):
+            folder, file = groups / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        for one in (group, *group.parents):
+            with suppress(ValueError):  # "max", or no such file
+                lowest = min(lowest, int(_text(folder / one / file)))
+    return lowest
+
+
+def _text(path: Path) -> str:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _machine_memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return 16.0
-
-
-def _computes(device: torch.device, precision: Precision) -> bool:
-    if device.type == "cuda" and not torch.cuda.is_available():
-        return True
-    return _computes_bfloat16(device) if precision == "bfloat16" else device.type == "cuda"
+        return 16e9
 
 
 def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with made_current(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _cpu_computes_bfloat16()
 
 

@@ -67,7 +67,7 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
             raise PlanError(f"--set {setting}: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, brackets without end
             value = text
         for full_path in _expanded(path, plan):
             _set(data, full_path, value, plan)
@@ -78,9 +78,13 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
 
 
 def _record(decisions: dict[str, Any], path: str, value: Any) -> None:
-    """Notes a hand-set value; decisions about parts of it, or about a whole it is part of, no longer hold."""
-    for known in list(decisions):
-        if known.startswith(f"{path}.") or path.startswith(f"{known}."):
+    """Notes a hand-set value; decisions about parts of it, or about a whole it is part of, no longer hold.
+
+    That a stage was taken from another plan still holds for all else in it.
+    """
+    for known, decision in list(decisions.items()):
+        is_whole = path.startswith(f"{known}.") and decision["rule"] != "like"
+        if known == path or known.startswith(f"{path}.") or is_whole:
             del decisions[known]
     decisions[path] = Decision(value=value, rule="hand-set", reason="Set by hand.").model_dump(mode="json")
 

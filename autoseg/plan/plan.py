@@ -11,7 +11,7 @@ from autoseg.frozen import Frozen
 from autoseg.plan.augmentation import Mirror, Spatial, Transform
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import CrossEntropy, LossTerm
-from autoseg.plan.network import Network
+from autoseg.plan.network import Axes, Network
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, Optimizer, Poly, Training
@@ -100,16 +100,16 @@ class Stage(Frozen):
             if len(value) != self.dimensions:
                 raise ValueError(f"{name} has {len(value)} axes in a stage of {self.dimensions} dimensions: {value}")
         divisor, patch = self.network.divisor, self.sampling.patch_size
+        nearest = list(_nearest_patch(patch, divisor))
         if any(size % by for size, by in zip(patch, divisor, strict=True)):
-            nearest = tuple(max(1, round(size / by)) * by for size, by in zip(patch, divisor, strict=True))
             raise ValueError(
                 f"sampling.patch_size {list(patch)} is not divisible by the network's strides, "
-                f"{list(divisor)} in all; the nearest that is: {list(nearest)}"
+                f"{list(divisor)} in all; the nearest that works: {nearest}"
             )
         if patch == divisor:
             raise ValueError(
                 f"sampling.patch_size {list(patch)}: the strides, {list(divisor)} in all, leave one voxel of it, "
-                f"which cannot be normalised; the smallest that works: {[2 * by for by in divisor]}"
+                f"which cannot be normalised; the nearest that works: {nearest}"
             )
         return self
 
@@ -135,6 +135,19 @@ class Stage(Frozen):
                     f"{self.dimensions - 1}, and each is named once at most"
                 )
         return self
+
+
+def _nearest_patch(patch: Axes, divisor: Axes) -> Axes:
+    """The nearest patch that strides divide and that leaves the coarsest level more than one voxel.
+
+    >>> _nearest_patch((17, 30), (2, 4)), _nearest_patch((1, 1), (2, 4)), _nearest_patch((2, 5), (2, 2))
+    ((16, 32), (4, 4), (2, 4))
+    """
+    nearest = tuple(max(1, round(size / by)) * by for size, by in zip(patch, divisor, strict=True))
+    if nearest != divisor:
+        return nearest
+    larger = [(*divisor[:axis], 2 * divisor[axis], *divisor[axis + 1 :]) for axis in range(len(divisor))]
+    return min(larger, key=lambda one: sum(abs(size - wanted) for size, wanted in zip(one, patch, strict=True)))
 
 
 class Decision(Frozen):
@@ -166,7 +179,7 @@ class Plan(Frozen):
         preset: the rules it was derived by; None where its stages were not derived.
         facts: hash of the facts about the dataset that it was made from; empty in a plan written by hand.
         stages: name → stage.
-        decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why.
+        decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why, in the order decided.
         warnings: what a person should know before training, a sentence each.
     """
 

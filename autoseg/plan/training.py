@@ -8,6 +8,8 @@ from pydantic import Field
 
 from autoseg.frozen import Frozen
 
+Precision = Literal["float32", "bfloat16", "float16"]
+
 
 class SGD(Frozen):
     """Stochastic gradient descent with Nesterov momentum."""
@@ -53,6 +55,6 @@ class Training(Frozen):
     iterations_per_epoch: int = Field(default=250, ge=1)
     validation_iterations: int = Field(default=50, ge=1)
     minutes: float | None = Field(default=None, gt=0)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     gradient_clip: float = Field(default=12.0, gt=0)
     seed: int = Field(default=0, ge=0)

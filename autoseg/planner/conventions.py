@@ -12,7 +12,6 @@ from autoseg.planner.decided import Decided
 
 _VALUES: dict[str, tuple[Any, str]] = {
     "previous": (None, "The stage sees the image alone, not what another stage predicted."),
-    "preprocessing.orientation": (None, "The axes of each image stay as its file has them."),
     "preprocessing.image_order": (3, "Images are resampled with cubic splines, which keep edges sharp."),
     "preprocessing.coarse_axis_order": (
         0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -33,3 +34,24 @@ def by(sizes: Iterable[float], digits: int = 0) -> str:
     ('36 × 50 × 35', '1.00 × 0.50')
     """
     return " × ".join(f"{size:.{digits}f}" for size in sizes)
+
+
+def number(value: float) -> str:
+    """A number with the digits that count and without an exponent.
+
+    >>> number(0.00003), number(12.0), number(-1 / 3), number(0.9374), number(250000), number(1234.56)
+    ('0.00003', '12', '-0.333', '0.937', '250,000', '1235')
+    """
+    if value == round(value) or abs(value) >= 1000:
+        return f"{round(value):,}" if abs(value) >= 10_000 else str(round(value))
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def percent(share: float) -> str:
+    """A share as people read it.
+
+    >>> percent(0.33), percent(0.125), percent(26.9)
+    ('33 %', '12.5 %', '2690 %')
+    """
+    return f"{number(100 * share)} %"

@@ -7,6 +7,7 @@ value in it. Each rule has a file of its own; `stage.py` gathers what they say o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from autoseg.dataset.outliers import outliers
 from autoseg.files import content_hash
-from autoseg.fingerprint.model import Fingerprint
+from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.plan.plan import Budget, Decision, Plan, PresetName
 from autoseg.planner.axis_order import axis_order
 from autoseg.planner.decided import Decided
@@ -25,7 +26,7 @@ from autoseg.planner.memory import TooLittleMemory
 from autoseg.planner.normalisation import REPEAT
 from autoseg.planner.orientation import common_orientation, turned
 from autoseg.planner.parts import Grounds, View, build_stage
-from autoseg.planner.predicted import predicted_memory
+from autoseg.planner.predicted import predicted_memory, prediction_warnings
 from autoseg.planner.presets import PRESETS, standard_rules
 from autoseg.planner.sizes import Sizes, find_sizes, fits, search_memory
 from autoseg.planner.spacing import median_resampled_shape, target_spacing
@@ -67,7 +68,7 @@ def derive_plan(
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """
-    grounds = _grounds(fingerprint, budget, machine, preset)
+    grounds = grounds_for(fingerprint, budget, machine, preset)
     try:
         fitted = _fitted(grounds)
     except TooLittleMemory as problem:
@@ -77,9 +78,9 @@ def derive_plan(
         parts = derive_parts(grounds, view, sizes)
         stage = stages[stage_name] = build_stage(parts)
         for path in sorted(parts):
-            decisions[f"stages.{stage_name}.{path}"] = _decision(parts[path])
+            decisions[f"stages.{stage_name}.{path}"] = recorded(parts[path])
         if not grounds.preset.as_nnunet:
-            decisions[f"stages.{stage_name}.memory"] = _decision(predicted_memory(stage, grounds))
+            decisions[f"stages.{stage_name}.memory"] = recorded(predicted_memory(stage, grounds))
     return Plan(
         name=name,
         dataset=fingerprint.dataset,
@@ -88,7 +89,7 @@ def derive_plan(
         facts=facts_hash(fingerprint),
         stages=stages,
         decisions=decisions,
-        warnings=_warnings(grounds),
+        warnings=(*_warnings(grounds), *prediction_warnings(decisions, budget)),
     )
 
 
@@ -97,7 +98,8 @@ def facts_hash(fingerprint: Fingerprint) -> str:
     return content_hash(fingerprint.model_dump(mode="json", exclude={"files": True, "dataset": {"name"}}))
 
 
-def _grounds(fingerprint: Fingerprint, budget: Budget, machine: Machine, preset: PresetName) -> Grounds:
+def grounds_for(fingerprint: Fingerprint, budget: Budget, machine: Machine, preset: PresetName) -> Grounds:
+    """What all stages of a plan are derived from, and what is predicted of them; as `derive_plan`."""
     rules = standard_rules(budget.minutes) if preset == "standard" else PRESETS[preset]
     flat = fingerprint.dataset.dimensions == 2
     orientation = NNUNET_ORIENTATION if rules.as_nnunet else common_orientation(fingerprint.cases)
@@ -167,15 +169,24 @@ def _enough_for_all(grounds: Grounds, problem: TooLittleMemory) -> TooLittleMemo
 
 def _warnings(grounds: Grounds) -> tuple[str, ...]:
     """What a person should know before training."""
-    found, budget = list(outliers(grounds.cases)), grounds.budget
-    if not grounds.fingerprint.has_images:
-        found.append(REPEAT)
+    found, budget = dataset_warnings(grounds.fingerprint, grounds.cases), grounds.budget
     if not grounds.preset.as_nnunet and budget.device == "cpu" and budget.minutes is None:
         found.append(TAKES_LONG)
     return tuple(found)
 
 
-def _decision(decided: Decided[Any]) -> Decision:
+def dataset_warnings(fingerprint: Fingerprint, cases: Sequence[CaseFacts]) -> list[str]:
+    """What of it is about the dataset: cases unlike the others, and images that are missing.
+
+    Args:
+        fingerprint: facts about the dataset.
+        cases: its cases, turned as the plan's stages turn them.
+    """
+    return [*outliers(cases), *([] if fingerprint.has_images else [REPEAT])]
+
+
+def recorded(decided: Decided[Any]) -> Decision:
+    """A decision as a plan records it."""
     # As JSON's types, so that a plan read from its file equals the plan that was written.
     return Decision(
         value=to_jsonable_python(decided.value),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from autoseg.planner.decided import Decided
+from autoseg.planner.decided import Decided, number
 
 EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limit
 TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
-FEWEST_ITERATIONS = 10  # an epoch
+SHORTEST_EPOCH = 10  # iterations
 VALIDATION_SHARE = 0.1
 FEW_ITERATIONS = 10_000  # in fewer, what is learnt soonest counts for more than what is learnt in the end
 
@@ -30,30 +30,37 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
 
     >>> {path: decided.value for path, decided in training_length(10, 0.5).items()}
     ... # doctest: +NORMALIZE_WHITESPACE
-    {'training.epochs': 30, 'training.iterations_per_epoch': 40,
-     'training.validation_iterations': 4, 'training.minutes': 10}
+    {'training.minutes': 10, 'training.epochs': 30, 'training.iterations_per_epoch': 40,
+     'training.validation_iterations': 4}
     """
     if minutes is None or seconds_per_iteration is None:
         epochs, iterations, validation = EPOCHS, ITERATIONS, VALIDATION_ITERATIONS
         facts: dict[str, Any] = {}
-        limit = "No time limit is set"
-        lengths = f"{limit}: nnU-Net's {EPOCHS} epochs of {ITERATIONS} iterations, enough for any dataset."
-        look = f"Every epoch is judged on {validation} batches, a fifth of what it trained on."
+        lengths = (
+            f"No time limit is set: {EPOCHS} epochs of {ITERATIONS} iterations, as nnU-Net takes for every dataset. An "
+            "iteration learns from one batch; after each epoch the network is looked at."
+        )
+        alternative = "With a time limit (--minutes) it would be as many iterations as the machine does in the time."
+        look = f"Every epoch is judged on {validation} batches of validation cases, a fifth of what it trained on."
     else:
         total = minutes * 60 / seconds_per_iteration
-        iterations = min(max(round(total / TIMED_EPOCHS), FEWEST_ITERATIONS), ITERATIONS)
+        iterations = min(max(round(total / TIMED_EPOCHS), SHORTEST_EPOCH), ITERATIONS)
         validation = max(round(VALIDATION_SHARE * iterations), 2)
         epochs = max(round(total / iterations), 1)
         facts = {"minutes": minutes, "seconds_per_iteration": seconds_per_iteration}
-        limit = f"The time limit is {minutes:g} minutes; the clock ends training, not a number of epochs"
         lengths = (
-            f"In {minutes:g} minutes, at {seconds_per_iteration:.2g} s each, about {total:.0f} iterations can be done: "
-            f"about {epochs} epochs of {iterations}."
+            f"In {number(minutes)} minutes, at {number(seconds_per_iteration)} s each, about {total:,.0f} iterations "
+            f"can be done: about {epochs} epochs of {iterations}. An iteration learns from one batch; after each epoch "
+            "the network is looked at. The clock ends training, not the number of epochs."
         )
-        look = f"Every epoch is judged on {validation} batches, about a tenth of what it trained on, to save time."
+        alternative = f"Without a time limit it would be {EPOCHS} epochs of {ITERATIONS} iterations, as in nnU-Net."
+        look = (
+            f"Every epoch is judged on {validation} batches of validation cases, about a tenth of what it trained on, "
+            "to save time."
+        )
     return {
-        "training.epochs": Decided(epochs, "training_length", facts, lengths),
-        "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths),
+        "training.minutes": Decided(minutes, "training_length", facts, lengths, alternative),
+        "training.epochs": Decided(epochs, "training_length", facts, lengths, alternative),
+        "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths, alternative),
         "training.validation_iterations": Decided(validation, "training_length", facts, look),
-        "training.minutes": Decided(minutes, "training_length", facts, f"{limit}."),
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.geometry import Spacing
-from autoseg.planner.decided import Decided, by
+from autoseg.planner.decided import Decided, by, percent
 from autoseg.planner.memory import Memory, largest_patch
 
 SMALLEST_SHARE = 0.25  # of the median image, that a patch should see
@@ -60,7 +60,7 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
         return None
     seen, sees = math.prod(full_patch) / image, math.prod(patch) / voxels
     reason = (
-        f"At full resolution a patch of {by(full_patch)} voxels sees {100 * seen:.2g} % of the median image. Voxels "
+        f"At full resolution a patch of {by(full_patch)} voxels sees {percent(seen)} of the median image. Voxels "
         f"are enlarged, 3 % at a time, the finest axes first, until a patch ({by(patch)}) sees a quarter: after "
         f"{steps} steps, at {by(spacing, 2)} mm, it sees {100 * sees:.0f} % of {by(shape)} voxels."
     )

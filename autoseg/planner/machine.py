@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from autoseg.dataset.description import Description
 from autoseg.plan.plan import Stage
+from autoseg.plan.training import Precision
 
 
 class Machine(NamedTuple):
@@ -18,11 +19,11 @@ class Machine(NamedTuple):
             seconds, so it is asked only when the budget limits the minutes.
         training_bytes: at the peak of a training step, as tensors hold them. Predicted, in about a second.
         inference_bytes: at the peak of predicting an image of a shape, (z, y, x) in the array's order.
-        workspace_share: what libraries take on top of the tensors, as a share of them, 0…1.
+        margin: what comes on top of predicted bytes, as a share of them, for what no trace sees, 0…1.
     """
 
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Precision
     seconds_per_iteration: Callable[[Stage, Description], float]
     training_bytes: Callable[[Stage, Description], int]
     inference_bytes: Callable[[Stage, Description, tuple[int, ...]], int]
-    workspace_share: float
+    margin: float

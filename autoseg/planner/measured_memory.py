@@ -76,7 +76,7 @@ class Traces:
         Args:
             trace_step: bytes at the peak of a training step, as tensors hold them.
             extent: of a network of this width and kind.
-            margin: share of those bytes that libraries take on top for their workspace, 0…1.
+            margin: share of those bytes that comes on top, for what no trace sees, 0…1.
         """
         self._trace_step, self._extent, self._margin = trace_step, cache(extent), margin
         self._traced: dict[Topology, dict[int, float]] = {}
@@ -86,7 +86,7 @@ class Traces:
         return batch_size in self._traced.get(topology, {})
 
     def trace(self, topology: Topology, batch_size: int) -> float:
-        """Bytes of this very step, workspace included; none is traced twice."""
+        """Bytes of this very step, margin included; none is traced twice."""
         known = self._traced.setdefault(topology, {})
         if batch_size not in known:
             known[batch_size] = (1 + self._margin) * self._trace_step(topology, batch_size)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from autoseg.errors import PlanError
 from autoseg.geometry import Spacing
-from autoseg.planner.decided import Decided, by
+from autoseg.planner.decided import Decided, by, number, percent
 from autoseg.planner.topology import Topology, initial_patch, network_topology
 
 SMALLEST_BATCH = 2
@@ -153,13 +153,16 @@ def fit_batch(topology: Topology, memory: Memory, dataset_voxels: float) -> Deci
     if value > min(by_memory, by_dataset):
         reason = "Two patches a batch are the least that training is stable with."
     elif by_dataset < by_memory:
-        part = "as many voxels as the dataset" if share == 1 else f"{100 * share:g} % of the dataset's voxels"
-        reason = f"{by_memory} patches would fit {gigabytes:g} GB, but {value} hold {part}."
+        part = "as many voxels as the dataset" if share == 1 else f"{percent(share)} of the dataset's voxels"
+        reason = (
+            f"{by_memory} patches would fit {number(gigabytes)} GB, but {value} hold {part}, the most that nnU-Net's "
+            "rule gives one batch."
+        )
     else:
-        reason = f"{value} patches of {by(patch)} voxels fit {gigabytes:g} GB."
+        reason = f"{value} patches of {by(patch)} voxels fit {number(gigabytes)} GB."
     if by_dataset < by_memory:
-        more = 100 * (value + 1) * math.prod(patch) / dataset_voxels
-        alternative = f"{value + 1} patches would hold {more:.3g} % of the dataset's voxels."
+        more = (value + 1) * math.prod(patch) / dataset_voxels
+        alternative = f"{value + 1} patches would hold {percent(more)} of the dataset's voxels."
     else:
         alternative = f"{value + 1} patches would need {memory.compared(topology, value + 1)}."
     facts = {"fit_memory": by_memory, "fit_dataset": by_dataset, "largest_share": share, "memory_gb": gigabytes}
@@ -202,11 +205,11 @@ def _reason(topology: Topology, median_shape: Sequence[float], memory_gb: float)
     patch = by(topology.patch_size)
     if all(n >= size for n, size in zip(topology.patch_size, median_shape, strict=True)):
         return (
-            f"Patches as large as the whole median image, {by(median_shape)} voxels, fit {memory_gb:g} GB. {patch} is "
-            f"its size rounded up to multiples of {by(topology.divisor)}, which the network can halve."
+            f"Patches as large as the whole median image, {by(median_shape)} voxels, fit {number(memory_gb)} GB. "
+            f"{patch} is its size rounded up to multiples of {by(topology.divisor)}, which the network can halve."
         )
     share = math.prod(topology.patch_size) / math.prod(median_shape)
     return (
-        f"The median image has {by(median_shape)} voxels. {patch}, {100 * share:.2g} % of it, is the first "
-        f"patch, going down in size, of which a batch fits {memory_gb:g} GB."
+        f"The median image has {by(median_shape)} voxels. {patch}, {percent(share)} of it, is the first "
+        f"patch, going down in size, of which a batch fits {number(memory_gb)} GB."
     )

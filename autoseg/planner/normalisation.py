@@ -10,7 +10,7 @@ from autoseg.dataset.normalisation import SCHEMES
 from autoseg.fingerprint.model import Fingerprint, ImageIntensities, Intensities
 from autoseg.plan.plan import Plan
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
-from autoseg.planner.decided import Decided
+from autoseg.planner.decided import Decided, number, percent
 from autoseg.planner.modality import AIR, BONE, in_hounsfield_units, named_as
 
 MOSTLY_BORDER = 0.75  # cropping leaves less than this: intensities are judged inside the non-zero region
@@ -75,7 +75,7 @@ def argued_normalisation(fingerprint: Fingerprint) -> Decided[tuple[Normalisatio
     for name, choice, how, of, image in zip(channels, choices, chosen, measured, images, strict=True):
         why = choice.why.replace(f"The channel's name, '{name}',", "The name") if len(channels) > 1 else choice.why
         sentences.append(f"{why} {_sentence(how, of is not None, kept)}")
-        alternatives.append(_alternative(choice, how, name, image, kept))
+        alternatives.append(_alternative(choice, how, name, image, kept if fingerprint.has_images else None))
     facts = {
         **_facts(channels, fingerprint.intensities, kept),
         "asked_for": asked,
@@ -125,34 +125,36 @@ def _choose(channel: str, asked: Scheme | None, image: ImageIntensities | None) 
     return _Choice("zscore", "values", f"{silent}, but its values do: {_seen(image)}. These are no Hounsfield units.")
 
 
-def _alternative(choice: _Choice, how: Normalisation, channel: str, image: ImageIntensities | None, kept: float) -> str:
-    """What the nearest other choice would have been, and when."""
+def _alternative(
+    choice: _Choice, how: Normalisation, channel: str, image: ImageIntensities | None, kept: float | None
+) -> str:
+    """What the nearest other choice would have been, and when; `kept` is None where it was not measured."""
     if choice.by == "key":
         other = _choose(channel, None, image)
         by = "for want of a telling name and of values" if other.by == "nothing" else f"by its {other.by}"
         return f"Without the key it would be '{other.scheme}', {by}."
     if isinstance(how, CTWindow):
         return (
-            "Were it no CT, each image would be scaled by its own mean and deviation, and one tissue get many values."
+            "Were it no CT, each image would be scaled by its own mean and standard deviation, and the same tissue "
+            "would have another value in each."
         )
     if choice.by == "values" and image:
         return (
             f"It would be a CT, with one window for all, if whole images began between {AIR[0]:g} and {AIR[1]:g} (they "
-            f"begin at {image.min:.4g}) and ended above {BONE[0]:g} (they end at {image.max:.4g}), in whole numbers."
+            f"begin at {number(image.min)}) and ended above {BONE[0]:g} (they end at {number(image.max)}), in whole "
+            "numbers."
         )
     if isinstance(how, ZScore):
-        where = (
-            "over the whole image, if cropping left 75 % or more"
-            if how.inside_mask
-            else "over the non-zero region alone, if cropping left less than 75 %"
-        )
-        return f"Mean and deviation would be taken {where} of the median image; it leaves {100 * kept:.0f} %."
-    return "Without that name, each image would be scaled by its own mean and deviation."
+        where = "whole image" if how.inside_mask else "non-zero region alone"
+        share = "75 % or more" if how.inside_mask else "less than 75 %"
+        leaves = "how much it leaves was not measured" if kept is None else f"it leaves {percent(kept)}"
+        return f"Both would be taken over the {where}, if cropping left {share} of the median image; {leaves}."
+    return "Without that name, each image would be scaled by its own mean and standard deviation."
 
 
 def _seen(image: ImageIntensities) -> str:
-    numbers = f"whole numbers in {100 * image.whole_numbers:.0f} % of the cases"
-    return f"the median image spans {image.min:.4g} … {image.max:.4g}, {numbers}"
+    numbers = f"whole numbers in {percent(image.whole_numbers)} of the cases"
+    return f"the median image spans {number(image.min)} … {number(image.max)}, {numbers}"
 
 
 def _nnunet_scheme(channel: str) -> Scheme:
@@ -209,23 +211,23 @@ def _sentence(how: Normalisation, measured: bool, median_relative_size: float) -
     match how:
         case CTWindow(lower=lower, upper=upper, mean=mean, std=std) if not measured:
             return (
-                f"CT numbers mean the same in every scan, so all are clipped to {lower:.4g} … {upper:.4g}, shifted by "
-                f"{mean:.4g} and divided by {std:.4g}: the published figures of kidneys and their tumours in KiTS19 "
-                "(doi:10.48550/arXiv.1908.02182), in place of those of this dataset."
+                f"CT numbers mean the same in every scan, so all are clipped to {number(lower)} … {number(upper)}, "
+                f"shifted by {number(mean)} and divided by {number(std)}: the published figures of kidneys and their "
+                "tumours in KiTS19 (doi:10.48550/arXiv.1908.02182), in place of those of this dataset."
             )
         case CTWindow(lower=lower, upper=upper, mean=mean, std=std):
             return (
-                f"CT numbers mean the same in every scan, so all are clipped to {lower:.4g} … {upper:.4g}, where 99 % "
-                f"of the labelled voxels lie, then shifted by their mean {mean:.4g} and divided by their deviation "
-                f"{std:.4g}."
+                f"CT numbers mean the same in every scan, so all are clipped to {number(lower)} … {number(upper)}, "
+                f"where 99 % of the labelled voxels lie, then shifted by their mean {number(mean)} and divided by "
+                f"their standard deviation {number(std)}."
             )
         case ZScore(inside_mask=True):
             return (
-                "Intensities have no fixed unit, so each image is scaled by its own mean and deviation; inside the "
-                f"non-zero region only, because that is {100 * median_relative_size:.0f} % of the median image."
+                "Intensities have no fixed unit, so each image is scaled by its own mean and standard deviation; "
+                f"inside the non-zero region only, because that is {percent(median_relative_size)} of the median image."
             )
         case ZScore():
-            return "Intensities have no fixed unit, so each image is scaled by its own mean and deviation."
+            return "Intensities have no fixed unit, so each image is scaled by its own mean and standard deviation."
         case RescaleToUnit():
             return "Each image is mapped to 0 … 1 by its own smallest and largest value."
         case DivideBy255():

@@ -38,7 +38,7 @@ def common_orientation(cases: Sequence[CaseFacts]) -> Decided[str | None]:
         return Decided(None, "common_orientation", facts, reason)
     if len(ranked) == 1:
         reason = (
-            f"Every case ({len(cases)}) is stored as {ranked[0]}, so none is turned in training; an image to predict "
+            f"All {len(cases)} cases are stored as {ranked[0]}, so none is turned in training; an image to predict "
             "that is stored otherwise is turned first."
         )
         return Decided(ranked[0], "common_orientation", facts, reason)

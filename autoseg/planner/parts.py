@@ -18,8 +18,8 @@ from autoseg.planner.augmentation import augmentation
 from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.candidate import Candidate
 from autoseg.planner.conventions import CONVENTIONS
-from autoseg.planner.decided import Decided
-from autoseg.planner.footprint import FEATURE_CAP, stage_features
+from autoseg.planner.decided import Decided, percent
+from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_features
 from autoseg.planner.length import training_length
 from autoseg.planner.loss import loss_terms
 from autoseg.planner.machine import Machine
@@ -27,7 +27,7 @@ from autoseg.planner.measured_memory import Traces
 from autoseg.planner.mirroring import keeps_upright, left_right_pairs, mirror_axes
 from autoseg.planner.normalisation import argued_normalisation, normalisation
 from autoseg.planner.optimizer import optimizer
-from autoseg.planner.presets import Dimensions, Preset
+from autoseg.planner.presets import Dimensions, Preset, network_kind
 from autoseg.planner.sampling import foreground_sampling
 from autoseg.planner.topology import Topology, topology_parts
 
@@ -104,14 +104,14 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
     """What is decided by conventions and by the dataset alone, whatever the memory and the time."""
     fingerprint, slices = grounds.fingerprint, grounds.median_shape[0]
     sees = {
-        2: "The network sees one slice at a time: it is fast, and strong where slices are thick."
+        2: "The network sees one slice at a time: it is fast, and suits thick slices."
         if fingerprint.dataset.dimensions == 3
         else "The images are 2-D.",
         3: f"The median image has {slices:.0f} slices, so a network can learn from volumes.",
     }
     kept = fingerprint.median_relative_size
-    left = f"Without them {100 * kept:.0f} % of an image is left."
-    unknown = "How much of an image they are was not measured, for there are no images."
+    left = f"Without them {percent(kept)} of the median image is left."
+    unknown = "How much of an image is left without them was not measured, for there are no images."
     precision, regions = grounds.machine.precision, len(fingerprint.dataset.labels.regions)
     return {
         **(CONVENTIONS if view.refines is None else _refining(view.refines)),
@@ -122,7 +122,8 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
             True,
             "crop_to_nonzero",
             {"median_relative_size": kept},
-            f"Borders in which every channel is 0 tell nothing. {left if fingerprint.has_images else unknown}",
+            "Borders in which every channel is 0 tell nothing, so they are cut off. "
+            f"{left if fingerprint.has_images else unknown}",
         ),
         "preprocessing.axis_order": grounds.order,
         "preprocessing.spacing_mm": view.spacing,
@@ -137,7 +138,7 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
             precision,
             "machine",
             {"device": grounds.budget.device},
-            f"Training on {grounds.budget.device} is fastest in {precision}, and no less accurate.",
+            f"Of the number types that networks train well in, {precision} is the fastest on {grounds.budget.device}.",
         ),
         **({} if grounds.preset.as_nnunet else {"sampling.foreground": foreground_sampling(fingerprint.labels)}),
     }
@@ -178,6 +179,7 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
         axes = mirror_axes(view.dimensions, targets, orientations, grounds.order.value, upright)
     return {
         **topology_parts(topology, view.spacing.value),
+        "network.kind": network_kind(preset, grounds.budget.minutes),
         **architecture_parts(preset.architecture, len(topology.strides)),
         **length,
         "optimizer": optimizer(iterations, preset.as_nnunet),
@@ -207,7 +209,8 @@ def size_parts(candidate: Candidate, patch: Decided[Topology], batch: Decided[in
 
 
 def _features(candidate: Candidate) -> Decided[tuple[int, ...]]:
-    first, cap = candidate.first_features, FEATURE_CAP[len(candidate.topology.patch_size)]
+    first = candidate.first_features
+    cap = FEATURE_CAP[len(candidate.topology.patch_size)] * first // FIRST_FEATURES
     reason = f"{first} channels at full resolution, doubled from level to level, up to {cap}."
     value = stage_features(candidate.topology, first)
     return Decided(value, "stage_features", {"first": first, "cap": cap}, reason)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from autoseg.fingerprint.model import LabelFacts
-from autoseg.planner.decided import Decided
+from autoseg.planner.decided import Decided, percent
 
 RARE_SHARE_OF_CASES = 0.5  # a label in fewer cases is rare
 RARE_SHARE_OF_VOXELS = 0.01  # and so is one with fewer voxels, as a share of the most frequent label's
@@ -16,7 +16,7 @@ Foreground = Literal["by_case", "by_label"]
 
 
 def foreground_sampling(labels: Mapping[str, LabelFacts]) -> Decided[Foreground]:
-    """By label where some label is rare, else by case, as nnU-Net.
+    """By label where some label is rare, else by case, as in nnU-Net.
 
     Drawn by case, a label in one case of ten is in fewer than one foreground patch of ten, whatever
     is drawn within that case. Drawn by label it gets as many as any other.
@@ -32,8 +32,8 @@ def foreground_sampling(labels: Mapping[str, LabelFacts]) -> Decided[Foreground]
     """
     present = {name: facts for name, facts in labels.items() if facts.voxels > 0}
     if not present:
-        reason = "How often each label occurs is not known, so foreground patches are drawn case by case, as in nnU-Net"
-        return Decided("by_case", "foreground_sampling", {"labels": len(labels)}, f"{reason}.")
+        reason = "How often each label occurs is not known, so patches that are to show one are drawn as in nnU-Net."
+        return Decided("by_case", "foreground_sampling", {"labels": len(labels)}, reason)
     largest = max(present, key=lambda name: present[name].voxels)
     few_voxels = RARE_SHARE_OF_VOXELS * present[largest].voxels
     rare = {
@@ -44,23 +44,26 @@ def foreground_sampling(labels: Mapping[str, LabelFacts]) -> Decided[Foreground]
     facts = {"labels": len(present), "most_voxels": present[largest].voxels, "rare": rare}
     if not rare:
         least = min(label.share_of_cases for label in present.values())
-        where = "every case" if least == 1 else f"{_percent(least)} of the cases or more"
+        where = "every case" if least == 1 else f"{percent(least)} of the cases or more"
         reason = (
-            f"No label is rare: each is in {where}, and has at least {_percent(RARE_SHARE_OF_VOXELS)} of the voxels of "
-            f"'{largest}'. A foreground patch is of any case, and centred on any label in it."
+            f"No label is rare: each is in {where}, and has at least {percent(RARE_SHARE_OF_VOXELS)} of the voxels of "
+            f"'{largest}'. A patch that is to show a label comes from any case, and is centred on any label in it."
         )
         return Decided("by_case", "foreground_sampling", facts, reason, _compared(present, "by_case"))
     why = [_why(name, present, largest) for name in list(rare)[:MOST_NAMED]]
     more = f", and {len(rare) - MOST_NAMED} more labels are rare" if len(rare) > MOST_NAMED else ""
-    reason = f"{'; '.join(why)}{more}. So a foreground patch is centred on any label, in any case that holds it."
+    reason = (
+        f"{'; '.join(why)}{more}. So a patch that is to show a label is centred on any of the labels, in any case that "
+        "holds it."
+    )
     return Decided("by_label", "foreground_sampling", facts, reason, _compared(present, "by_label"))
 
 
 def _why(name: str, labels: Mapping[str, LabelFacts], largest: str) -> str:
     facts = labels[name]
     if facts.share_of_cases < RARE_SHARE_OF_CASES:
-        return f"'{name}' is in {_percent(facts.share_of_cases)} of the cases"
-    share = _percent(facts.voxels / labels[largest].voxels)
+        return f"'{name}' is in {percent(facts.share_of_cases)} of the cases"
+    share = percent(facts.voxels / labels[largest].voxels)
     return f"'{name}' has {facts.voxels:,} voxels in all, {share} of those of '{largest}'"
 
 
@@ -71,10 +74,10 @@ def _compared(labels: Mapping[str, LabelFacts], chosen: Foreground) -> str:
         return f"Every case holds every label, so drawing {other} would come to the same."
     shares = _shares_by_case(labels)
     least = min(shares, key=lambda name: shares[name])
-    by_case, by_label = _percent(shares[least]), _percent(1 / len(labels))
+    by_case, by_label = percent(shares[least]), percent(1 / len(labels))
     if chosen == "by_label":
-        return f"Drawn by case, about {by_case} of the foreground patches would be for '{least}'; now it is {by_label}."
-    return f"Drawn by label, {by_label} of the foreground patches would be for '{least}'; now it is about {by_case}."
+        return f"Drawn by case, about {by_case} of these patches would be for '{least}'; now it is {by_label}."
+    return f"Drawn by label, {by_label} of these patches would be for '{least}'; now it is about {by_case}."
 
 
 def _shares_by_case(labels: Mapping[str, LabelFacts]) -> dict[str, float]:
@@ -100,13 +103,3 @@ def _how_many(probabilities: Sequence[float]) -> list[float]:
         without, after = [*counts, 0.0], [0.0, *counts]
         counts = [(1 - happens) * no + happens * yes for no, yes in zip(without, after, strict=True)]
     return counts
-
-
-def _percent(share: float) -> str:
-    """A share as people read it, with two figures that count.
-
-    >>> _percent(0.123), _percent(0.0004), _percent(1.0)
-    ('12 %', '0.04 %', '100 %')
-    """
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from autoseg.planner.candidate import Candidate
-from autoseg.planner.decided import Decided, by
+from autoseg.planner.decided import Decided, by, number, percent
 from autoseg.planner.filling import fill_memory
 from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, weights
 from autoseg.planner.measured_memory import GIGABYTE, Extent, Traces, measured_memory
 from autoseg.planner.memory import Memory, TooLittleMemory, fit_batch, fit_patch
 from autoseg.planner.parts import Grounds, View, build_stage, common_parts, fitted_parts, size_parts
 from autoseg.planner.topology import Topology
+from autoseg.planner.trimming import trim_patch
 
 NARROWER = (16, 8)  # first features to fall back to where the memory is too small for a sensible patch
 SENSIBLE_SHARE = 0.25  # of the median image, that a patch sees,
@@ -64,12 +65,13 @@ def find_sizes(grounds: Grounds, view: View) -> Sizes:
         try:
             found = _settled(grounds, view, width)
         except TooLittleMemory:
-            wider = f"With {width} channels there, not even the smallest patch fits {grounds.budget.memory_gb:g} GB."
+            gigabytes = number(grounds.budget.memory_gb)
+            wider = f"With {width} channels there, not even the smallest patch fits {gigabytes} GB."
             continue
         voxels, image = math.prod(found.patch.value.patch_size), math.prod(view.median_shape)
         if voxels >= min(SENSIBLE_VOXELS[view.dimensions], SENSIBLE_SHARE * image):
             return found._replace(wider=wider)
-        seen = f"{by(found.patch.value.patch_size)} voxels, {100 * voxels / image:.2g} % of the image"
+        seen = f"{by(found.patch.value.patch_size)} voxels, {percent(voxels / image)} of the image"
         wider = f"With {width} channels there, patches of {seen}, would fit."
     return _settled(grounds, view, NARROWER[-1])._replace(wider=wider)
 
@@ -135,7 +137,9 @@ def _search(grounds: Grounds, view: View, width: int) -> Sizes:
 def _patch_and_batch(grounds: Grounds, view: View, memory: Memory) -> tuple[Decided[Topology], Decided[int]]:
     dataset_voxels = view.image_voxels * len(grounds.cases)
     patch = fit_patch(view.spacing.value, view.median_shape, memory)
-    if not grounds.preset.as_nnunet and grounds.budget.minutes is None:
+    if not grounds.preset.as_nnunet and grounds.budget.minutes is not None:
+        patch = trim_patch(patch, view.spacing.value, view.median_shape)
+    elif not grounds.preset.as_nnunet:
         filled = fill_memory(patch.value, view.spacing.value, view.median_shape, memory, dataset_voxels)
         if filled.topology != patch.value:
             patch = _refitted(patch, filled.topology, memory, fit_batch(patch.value, memory, dataset_voxels).value)
@@ -174,5 +178,5 @@ def _traces(grounds: Grounds, view: View, width: int) -> Traces:
             feature_voxels = feature_map_voxels(topology, grounds.outputs, width, architecture)
             return Extent(weights(topology, width, architecture), feature_voxels)
 
-        grounds.traces[key] = Traces(trace_step, extent, grounds.machine.workspace_share)
+        grounds.traces[key] = Traces(trace_step, extent, grounds.machine.margin)
     return grounds.traces[key]

@@ -12,7 +12,6 @@ from autoseg.planner.candidate import Candidate
 from autoseg.planner.parts import Grounds, Parts, View, build_stage, common_parts, fitted_parts, revised, size_parts
 from autoseg.planner.sizes import Sizes, some_seconds
 from autoseg.planner.time import fit_time
-from autoseg.planner.trimming import trim_patch
 
 
 def derive_parts(grounds: Grounds, view: View, planned: Sizes) -> Parts:
@@ -23,10 +22,6 @@ def derive_parts(grounds: Grounds, view: View, planned: Sizes) -> Parts:
         view: what this one sees.
         planned: what fits the memory.
     """
-    by_clock = grounds.budget.minutes is not None and not grounds.preset.as_nnunet
-    if by_clock:
-        patch = trim_patch(planned.patch, view.spacing.value, view.median_shape)
-        planned = planned._replace(candidate=planned.candidate._replace(topology=patch.value), patch=patch)
     common, sizes = common_parts(grounds, view), size_parts(*planned)
     if grounds.budget.minutes is None:
         return {**common, **sizes, **fitted_parts(planned.candidate, None, grounds, view)}
@@ -36,7 +31,7 @@ def derive_parts(grounds: Grounds, view: View, planned: Sizes) -> Parts:
         stage = build_stage({**common, **revised(sizes, rung, None), **fitted})
         return grounds.machine.seconds_per_iteration(stage, grounds.fingerprint.dataset)
 
-    if not by_clock:
+    if grounds.preset.as_nnunet:
         seconds = seconds_per_iteration(planned.candidate)
         return {**common, **sizes, **fitted_parts(planned.candidate, seconds, grounds, view)}
     outputs, minutes = grounds.outputs, grounds.budget.minutes

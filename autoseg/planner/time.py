@@ -4,11 +4,12 @@ Comes in: the network planned for the memory, the minutes, and a function that m
 an iteration takes. Goes out: the network to train, with its pace.
 
 The trade-off: a wide network with large batches becomes better in the end, a narrow one with small
-batches sooner. On hippocampus, on two processor cores (benchmarks/results/time_to_dice.md), 8 features
+batches sooner. On hippocampus, on two processor cores (benchmarks/results/hippocampus_cpu.md), 8 features
 with batches of 2 reach a Dice of 0.873 in the 850 iterations that 2 minutes have for them; 16 features, in
-half as many iterations, only 0.865. So networks stand on a ladder, each cheaper than the one above it, and
-the first is taken that does 2000 iterations in the time. Only a network that cannot be made cheaper but by
-seeing less, with smaller patches, may do with 1000.
+half as many iterations, only 0.865. And 32 features gain nothing over 16 in 2700 iterations. No other dataset
+was tried. So networks stand on a ladder, each cheaper than the one above it, and the first is taken that does
+enough iterations in the time: 6000 with 32 features, 2000 with fewer. Only a network that cannot be made
+cheaper but by seeing less, with smaller patches, may do with 1000.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from typing import NamedTuple
 
 from autoseg.geometry import Spacing
 from autoseg.planner.candidate import Candidate
-from autoseg.planner.decided import Decided
+from autoseg.planner.decided import Decided, number
 from autoseg.planner.topology import Topology, network_topology
 
 ENOUGH_ITERATIONS = 2000  # with fewer, a narrower network or a smaller batch is the better choice
+WIDE, ENOUGH_FOR_WIDE = 32, 6000  # so many features need so many
 FEWEST_ITERATIONS = 1000  # with fewer, a smaller patch is
 WIDTHS = (32, 16, 8)  # what is no multiple of 8 wastes vector units: 24 features are slower than 32
 BATCHES = {2: (32, 16, 8), 3: (4, 2)}  # by dimensions: to fall back to before the network is made narrower
 SHORTEST_PATCH = 32  # patches are halved as long as their longest edge keeps this many voxels
-MEASUREMENTS = 4  # at most, and the cheapest network where none is fast enough; the first has the whole patch
+MEASUREMENTS = 4  # networks at most
 TOLERANCE = 1.5  # a network predicted to be more than this factor too slow is not measured
 
 
@@ -57,27 +59,24 @@ def fit_time(
 ) -> Decided[Pace]:
     """The best network found to do enough iterations in the time; if none does, the cheapest.
 
-    Measuring costs seconds, much more for slow networks. So the cheapest network with the whole patch
-    is measured first, and others only if they promise to be fast enough: their time is predicted from
-    the nearest measured one, in proportion to their feature maps.
+    Measuring costs seconds, much more for slow networks. So the cheapest network is measured first, and others
+    only if they promise to be fast enough: their time is predicted from the nearest measured one, in proportion
+    to their feature maps.
 
     Args:
         planned: what the memory allows; top of the ladder.
         spacing_mm: of the stage.
         outputs: channels of the network's head.
         minutes: to train in.
-        seconds_per_iteration: measures a network, in seconds; asked at most 5 times.
+        seconds_per_iteration: measures a network, in seconds; asked at most 4 times.
     """
     rungs = ladder(planned, spacing_mm)
     costs = [rung.candidate.cost(outputs) for rung in rungs]
     allowed = [rung.allows(minutes) for rung in rungs]
-    first = max(place for place, rung in enumerate(rungs) if rung.candidate.topology == planned.topology)
-    measured = {first: seconds_per_iteration(rungs[first].candidate)}
-    while len(measured) < MEASUREMENTS and (place := _promising(measured, costs, allowed)) is not None:
+    measured = {len(rungs) - 1: seconds_per_iteration(rungs[-1].candidate)}
+    while len(measured) < MEASUREMENTS and (place := _promising(rungs, measured, costs, allowed)) is not None:
         measured[place] = seconds_per_iteration(rungs[place].candidate)
     chosen = min((place for place, seconds in measured.items() if seconds <= allowed[place]), default=len(rungs) - 1)
-    if chosen not in measured:
-        measured[chosen] = seconds_per_iteration(rungs[chosen].candidate)
     facts = {
         "minutes": minutes,
         "enough_iterations": rungs[chosen].iterations,
@@ -96,7 +95,7 @@ def ladder(planned: Candidate, spacing_mm: Spacing) -> list[Rung]:
     >>> cube = Candidate(network_topology((1.0, 1.0, 1.0), (128, 128, 128)), batch_size=2)
     >>> for rung in ladder(cube, (1.0, 1.0, 1.0)):
     ...     print(rung.iterations, rung.candidate)
-    2000 32→320 features, batches of 2, patches of 128 × 128 × 128
+    6000 32→320 features, batches of 2, patches of 128 × 128 × 128
     2000 16→160 features, batches of 2, patches of 128 × 128 × 128
     1000 8→80 features, batches of 2, patches of 128 × 128 × 128
     1000 8→80 features, batches of 2, patches of 64 × 64 × 64
@@ -107,7 +106,7 @@ def ladder(planned: Candidate, spacing_mm: Spacing) -> list[Rung]:
     widths = [planned.first_features, *(width for width in WIDTHS if width < planned.first_features)]
     below = [planned._replace(first_features=width, batch_size=batch) for width in widths for batch in smaller]
     networks = [planned, *(network for network in below if network != planned)]
-    rungs = [Rung(one, ENOUGH_ITERATIONS) for one in networks[:-1]]
+    rungs = [Rung(one, ENOUGH_FOR_WIDE if one.first_features >= WIDE else ENOUGH_ITERATIONS) for one in networks[:-1]]
     rungs.append(Rung(networks[-1], FEWEST_ITERATIONS))
     while max((last := rungs[-1].candidate).topology.patch_size) >= 2 * SHORTEST_PATCH:
         rungs.append(Rung(last._replace(topology=_halved(last.topology, spacing_mm)), FEWEST_ITERATIONS))
@@ -120,32 +119,37 @@ def _halved(topology: Topology, spacing_mm: Spacing) -> Topology:
     return network_topology(spacing_mm, [n // 2 if 2 * n > longest else n for n in topology.patch_size])
 
 
-def _promising(measured: Mapping[int, float], costs: Sequence[float], allowed: Sequence[float]) -> int | None:
+def _promising(
+    rungs: Sequence[Rung], measured: Mapping[int, float], costs: Sequence[float], allowed: Sequence[float]
+) -> int | None:
     """The best rung that may be fast enough, and is not known to be: it is worth measuring."""
     fast_enough = min((place for place, seconds in measured.items() if seconds <= allowed[place]), default=len(costs))
     too_slow = max((place for place, seconds in measured.items() if seconds > allowed[place]), default=-1)
     for place in range(fast_enough):
         below_known = too_slow < place or costs[place] < costs[too_slow]
-        if place not in measured and below_known and _predicted(place, measured, costs) <= TOLERANCE * allowed[place]:
+        expected = _predicted(rungs, place, measured, costs)
+        if place not in measured and below_known and expected <= TOLERANCE * allowed[place]:
             return place
     return None
 
 
-def _predicted(place: int, measured: Mapping[int, float], costs: Sequence[float]) -> float:
-    """Seconds of a rung, in proportion to the nearest one measured."""
-    nearest = min(measured, key=lambda known: abs(known - place))
+def _predicted(rungs: Sequence[Rung], place: int, measured: Mapping[int, float], costs: Sequence[float]) -> float:
+    """Seconds of a rung, in proportion to the nearest one measured; better to one of the same width."""
+    width = rungs[place].candidate.first_features
+    nearest = min(measured, key=lambda known: (rungs[known].candidate.first_features != width, abs(known - place)))
     return measured[nearest] * costs[place] / costs[nearest]
 
 
 def _reason(planned: Candidate, pace: Pace, rung: Rung, minutes: float) -> str:
-    goal = f"{rung.iterations} iterations, enough for such a network, must fit {minutes:g} minutes"
-    found = f"{pace.candidate}: {pace.seconds_per_iteration:.2g} s an iteration"
+    goal = (
+        f"To learn enough in {number(minutes)} minutes, a network should do {rung.iterations} iterations, a batch each."
+    )
+    found = f"{pace.candidate}, at {number(pace.seconds_per_iteration)} s an iteration"
     if pace.seconds_per_iteration > rung.allows(minutes):
-        return f"{goal}; no network is fast enough for that, so the cheapest is taken, {found}."
+        return f"{goal} No network is fast enough for that, so the cheapest is taken: {found}."
     if pace.candidate == planned:
-        return f"{goal}; the network that fits the memory does so, {found}."
-    too_slow = f"The network that fits the memory ({planned}) is too slow."
-    return f"{goal}. {too_slow} The best found that is fast enough has {found}."
+        return f"{goal} The largest that fits the memory does: {found}."
+    return f"{goal} The largest that fits the memory ({planned}) is too slow. The best found that does: {found}."
 
 
 def _next_better(
@@ -155,10 +159,10 @@ def _next_better(
     if chosen == 0:
         return ""
     above = rungs[chosen - 1]
-    seconds = measured.get(chosen - 1) or _predicted(chosen - 1, measured, costs)
-    how = "measured" if chosen - 1 in measured else "expected"
+    seconds = measured.get(chosen - 1) or _predicted(rungs, chosen - 1, measured, costs)
+    how = "measured" if chosen - 1 in measured else "estimated"
     done = minutes * 60 / seconds
     return (
-        f"{above.candidate} would do {done:.0f} iterations of the {above.iterations} it needs ({seconds:.2g} s each, "
-        f"{how})."
+        f"{above.candidate} would do {done:.0f} of the {above.iterations} iterations it should ({number(seconds)} s "
+        f"each, {how})."
     )

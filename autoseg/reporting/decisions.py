@@ -68,16 +68,32 @@ def stage_values(plan: Plan, name: str) -> dict[str, StageValue]:
             for path in _covered(decided, stage):
                 marks = [found[path][1]] if path in found else []
                 found[path] = decision, ", ".join([*marks, *_mark(path, decided, decision, stage)])
-    memory, by_hand = found.get("memory"), any(mark for _, mark in found.values())
-    if memory and memory[0] and by_hand:
-        told = memory[0].model_copy(update={"reason": f"{memory[0].reason} {STALE}"})
-        found["memory"] = told, memory[1]
+    memory, mark = found.get("memory", (None, ""))
+    if memory and is_outdated(plan, name):
+        found["memory"] = memory.model_copy(update={"reason": f"{memory.reason} {STALE}"}), mark
     for path in NAMES:
         if path not in found and _is_leaf(path, stage):
             found[path] = None, ""
     order = list(NAMES)
     ordered = sorted(found, key=lambda path: order.index(path) if path in order else len(order))
     return {path: StageValue(path, _lines(path, found[path][0], plan, stage), *found[path]) for path in ordered}
+
+
+def is_outdated(plan: Plan, name: str) -> bool:
+    """Whether people changed a stage after its memory was predicted.
+
+    Decisions are in the order in which they were made; what was changed in the plan's file was changed after all.
+    """
+    prefix, by_hand_since = f"stages.{name}.", False
+    if f"{prefix}memory" not in plan.decisions:
+        return False
+    for full, decision in plan.decisions.items():
+        if full.startswith(prefix):
+            path = full.removeprefix(prefix)
+            if decision.rule != HAND_SET and _mark(path, path, decision, plan.stages[name]):
+                return True
+            by_hand_since = path != "memory" and (by_hand_since or decision.rule == HAND_SET)
+    return by_hand_since
 
 
 def _covered(decided: str, stage: Stage) -> list[str]:

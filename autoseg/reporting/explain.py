@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from autoseg.plan import Plan
+from autoseg.planner.decided import number
+from autoseg.planner.length import EPOCHS, ITERATIONS
 from autoseg.reporting.decisions import StageValue, stage_values
 from autoseg.reporting.glance import glance
 from autoseg.reporting.wording import COLUMNS, SECTIONS, name_of, plain, told_facts, wrapped
@@ -41,8 +43,7 @@ def explain(plan: Plan) -> str:
     What stages share is told once. Lines are at most about 100 characters wide.
     """
     stages = {name: stage_values(plan, name) for name in plan.stages}
-    by_hand = [name for name, values in stages.items() if any(value.mark for value in values.values())]
-    lines = [*_heading(plan, stages), *_warnings(plan), "", "At a glance", "", *glance(plan, by_hand)]
+    lines = [*_heading(plan, stages), *_warnings(plan), "", "At a glance", "", *glance(plan)]
     lines += ["", *wrapped(f"{HOW_TO_READ if plan.decisions else UNEXPLAINED} {HOW_TO_SET}")]
     general = [path for path in plan.decisions if not path.startswith("stages.")]
     for path in general:
@@ -55,7 +56,6 @@ def explain(plan: Plan) -> str:
 
 def _heading(plan: Plan, stages: Mapping[str, Values]) -> list[str]:
     dataset, budget = plan.dataset, plan.budget
-    time = "trained as long as nnU-Net" if budget.minutes is None else f"{budget.minutes:g} minutes of training"
     regions = [f"{name} = {' + '.join(map(str, region.values))}" for name, region in dataset.labels.regions.items()]
     timed = f"; networks timed: {len(budget.timings)}" if budget.timings else ""
     entries = {
@@ -64,7 +64,7 @@ def _heading(plan: Plan, stages: Mapping[str, Values]) -> list[str]:
         "channels": ", ".join(dataset.channels),
         "labels": dataset.labels.described(),
         "regions": ", ".join(regions),
-        "budget": f"for each model {budget.memory_gb:g} GB of memory on {DEVICES[budget.device]}, {time}",
+        "budget": f"for each model {number(budget.memory_gb)} GB of memory on {DEVICES[budget.device]}, {_time(plan)}",
         "machine": f"{budget.machine}{timed}" if budget.machine else "",
         "by hand": _by_hand(stages),
     }
@@ -73,6 +73,19 @@ def _heading(plan: Plan, stages: Mapping[str, Values]) -> list[str]:
         if entry:
             lines += wrapped(entry, f"  {name:<10}", " " * 12)
     return lines
+
+
+def _time(plan: Plan) -> str:
+    """How long a model is trained."""
+    if plan.budget.minutes is not None:
+        return f"{number(plan.budget.minutes)} minutes of training"
+    lengths = {
+        (stage.training.epochs, stage.training.iterations_per_epoch, stage.training.minutes)
+        for stage in plan.stages.values()
+    }
+    if lengths == {(EPOCHS, ITERATIONS, None)}:
+        return "trained as long as nnU-Net"
+    return "without a time limit for all; the table says how long each stage is trained"
 
 
 def _origin(plan: Plan) -> str:

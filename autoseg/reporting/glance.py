@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.plan import Plan, Stage
-from autoseg.reporting.wording import COLUMNS, number, wrapped
+from autoseg.planner.decided import number
+from autoseg.reporting.decisions import is_outdated
+from autoseg.reporting.wording import COLUMNS, wrapped
 
 HEADER = (
     ("stage", ""),
@@ -23,26 +25,19 @@ HEADER = (
 INDENT = 2
 SHORTEST_NAME = 8
 NETWORKS = {"plain_unet": "plain", "residual_encoder_unet": "residual"}
-LEGEND = (
-    "Each stage is a network of its own. It sees patches of the image; its first level works on their full resolution, "
-    "each further level on a coarser one, from as many features to as many. Sizes are along the axes in the order in "
-    "which the network has them, the coarsest first; single slices have the last two."
-)
 
 
-def glance(plan: Plan, changed: Sequence[str] = ()) -> list[str]:
-    """What each stage sees, its network, how long it is trained and what memory that takes.
-
-    Args:
-        plan: to show.
-        changed: stages that people changed after the memory was predicted.
-    """
-    rows = [_row(plan, name, stage, name in changed) for name, stage in plan.stages.items()]
+def glance(plan: Plan) -> list[str]:
+    """What each stage sees, its network, how long it is trained and what memory that takes."""
+    rows = [_row(plan, name, stage) for name, stage in plan.stages.items()]
     lines = [" " * INDENT + line for line in _aligned([*zip(*HEADER, strict=True), *rows])]
-    notes = [LEGEND]
+    notes = [_legend(next(iter(plan.stages.values())))]
     for name, stage in plan.stages.items():
         if stage.previous is not None:
-            notes.append(f"Besides the image, {name} sees what {stage.previous.stage} predicts for it.")
+            notes.append(
+                f"Besides the image, {name} sees what {stage.previous.stage} predicts for it; such a stage can be "
+                "planned, but not trained yet."
+            )
     memories = "".join(row[-1] for row in rows)
     if "-" in memories:
         notes.append("-: not predicted.")
@@ -51,21 +46,35 @@ def glance(plan: Plan, changed: Sequence[str] = ()) -> list[str]:
     return [*lines, "", *wrapped(" ".join(notes), "  ", "  ")]
 
 
-def _row(plan: Plan, name: str, stage: Stage, changed: bool) -> tuple[str, ...]:
-    network, training = stage.network, stage.training
+def _legend(stage: Stage) -> str:
+    first, last = stage.network.features[0], stage.network.features[-1]
+    return (
+        f"Each stage is a network of its own, which sees patches of the image. '{_network(stage)}' is one of "
+        f"{len(stage.network.features)} levels: the first works at the patch's full resolution, with {first} features, "
+        f"the last at the coarsest, with {last}. Sizes are along the axes in the order in which the network has them, "
+        "the coarsest first; single slices have the last two."
+    )
+
+
+def _row(plan: Plan, name: str, stage: Stage) -> tuple[str, ...]:
+    training = stage.training
     epochs = f"{training.epochs} × {training.iterations_per_epoch}"
     minutes = None if training.minutes is None else f"{number(training.minutes)} minutes"
-    features = f"{network.features[0]}→{network.features[-1]}"
     return (
         name,
         f"{stage.dimensions}-D",
         "×".join(f"{size:.2f}" for size in stage.preprocessing.spacing_mm),
         "×".join(map(str, stage.sampling.patch_size)),
         str(stage.sampling.batch_size),
-        f"{NETWORKS[network.kind]} {len(network.features)}, {features}",
+        _network(stage),
         minutes or epochs,
-        _memory(plan, name) + "*" * changed,
+        _memory(plan, name) + "*" * is_outdated(plan, name),
     )
+
+
+def _network(stage: Stage) -> str:
+    network = stage.network
+    return f"{NETWORKS[network.kind]} {len(network.features)}, {network.features[0]}→{network.features[-1]}"
 
 
 def _memory(plan: Plan, name: str) -> str:

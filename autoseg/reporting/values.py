@@ -27,12 +27,16 @@ from autoseg.plan.loss import LossTerm, SoftDice
 from autoseg.plan.plan import Previous
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
 from autoseg.plan.training import SGD, Optimizer, Poly
-from autoseg.reporting.wording import number, percent, plain, runs
+from autoseg.planner.decided import number, percent
+from autoseg.reporting.wording import plain, runs
 
 SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
 NETWORKS = {"plain_unet": "U-Net of plain convolutions", "residual_encoder_unet": "U-Net with a residual encoder"}
 SPLINES = {0: "nearest neighbour", 1: "linear", 3: "cubic splines"}
-DRAWN = {"by_case": "a case, then a label in it", "by_label": "a label, then a case that holds it"}
+DRAWN = {
+    "by_case": "first a case is drawn, then a label in it",
+    "by_label": "first a label is drawn, then a case that holds it",
+}
 
 
 def value_at(stage: Stage, path: str) -> Any:
@@ -91,7 +95,8 @@ def _scaled(how: Normalisation) -> str:
         case CTWindow(lower=lower, upper=upper, mean=mean, std=std):
             return f"clip to {number(lower)} … {number(upper)}, subtract {number(mean)}, divide by {number(std)}"
         case ZScore(inside_mask=inside):
-            return f"subtract the image's mean, divide by its deviation{', both of the non-zero region' * inside}"
+            both = ", both of the non-zero region" * inside
+            return f"subtract the image's mean, divide by its standard deviation{both}"
         case RescaleToUnit():
             return "map the image's smallest and largest value to 0 and 1"
         case DivideBy255():
@@ -106,7 +111,7 @@ def _varied(transform: Transform, stage: Stage) -> list[str]:
         case Spatial():
             return _turned(transform)
         case Noise(probability=share, std=std):
-            return [f"noise: {percent(share)} of the patches, of deviation {_between(std)}"]
+            return [f"noise: {percent(share)} of the patches, of standard deviation {_between(std)}"]
         case Blur(probability=share, channel_probability=of_channels, sigma=sigma):
             return [f"blur: {_touched(share, of_channels)}, {_between(sigma)} voxels wide"]
         case Brightness(probability=share, factor=factor):
@@ -195,7 +200,7 @@ def _counts(counts: Sequence[int]) -> str:
 
 
 def _memory(needed: dict[str, float]) -> str:
-    return f"{needed['training_gb']:.2f} GB to train, {needed['inference_gb']:.2f} GB to predict"
+    return f"{number(needed['training_gb'])} GB to train, {number(needed['inference_gb'])} GB to predict"
 
 
 _SAID: dict[str, Callable[[Any], str]] = {

@@ -1,17 +1,17 @@
-"""What the values and facts of a plan are called, and how numbers are written.
+"""What the values and facts of a plan are called, and how they are written.
 
 Comes in: a path within a stage, or the facts of a decision. Goes out: words.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoseg.plan import Decision
+from autoseg.planner.decided import number, percent
 
 COLUMNS = 100
 LONGEST_FACT = 300  # characters; a list over all cases is told by its beginning
@@ -41,16 +41,16 @@ NAMES = {
     "network.deep_supervision": "deep supervision",
     "sampling.patch_size": "patch",
     "sampling.batch_size": "batch",
-    "sampling.foreground_fraction": "foreground patches",
-    "sampling.foreground": "foreground drawn",
+    "sampling.foreground_fraction": "share of patches centred on a label",
+    "sampling.foreground": "patches centred on a label",
     "augmentation": "augmentation",
     "loss": "loss",
     "optimizer": "optimiser",
     "schedule": "learning rate",
+    "training.minutes": "time limit",
     "training.epochs": "epochs",
     "training.iterations_per_epoch": "iterations an epoch",
     "training.validation_iterations": "validation batches an epoch",
-    "training.minutes": "time limit",
     "training.precision": "number type",
     "training.gradient_clip": "longest gradient",
     "training.seed": "random seed",
@@ -86,6 +86,7 @@ FACTS = {
     "whole_images": "",
     "foreground_intensities": "labelled voxels of a CT",
     "median_relative_size": "",
+    "network_kind.preset": "",
     "architecture.stages": "",
     "stage_features.first": "",
     "stage_features.cap": "",
@@ -96,6 +97,8 @@ FACTS = {
     "for_patches": "smallest batch",
     "needed_gb": "GB for the smallest batch",
     "fill_memory.needed_gb": "GB for the smallest batch of the largest patch",
+    "trim_patch.needed_gb": "GB for the smallest batch of the whole patch",
+    "whole_patch": "",
     "memory_gb": "",
     "largest_patch": "",
     "fit_memory": "patches that fit the memory",
@@ -122,14 +125,14 @@ FACTS = {
     "full_patch_size": "",
     "smallest_share": "",
     "steps": "",
-    "tensors_gb": "",
-    "workspace_share": "",
+    "traced_gb": "",
+    "margin": "",
     "budget_gb": "",
     "predicted_memory.median_shape": "",
 }
 
 SHARES = ("largest_share",)  # facts that are told in percent
-KEYS = {"std": "deviation", "percentile_00_5": "0.5 % below", "percentile_99_5": "0.5 % above"}
+KEYS = {"std": "standard deviation", "percentile_00_5": "0.5 % below", "percentile_99_5": "0.5 % above"}
 
 
 def name_of(path: str) -> str:
@@ -157,27 +160,6 @@ def told_facts(decision: Decision) -> list[str]:
         if name and text not in ("", "none", "no"):
             told.append(f"{name}: {text if len(text) <= LONGEST_FACT else text[: LONGEST_FACT - 1] + '…'}")
     return told
-
-
-def number(value: float) -> str:
-    """A number with the digits that count and without an exponent.
-
-    >>> number(0.00003), number(12.0), number(-1 / 3), number(0.9374), number(250000), number(1234.56)
-    ('0.00003', '12', '-0.333', '0.937', '250,000', '1235')
-    """
-    if value == round(value) or abs(value) >= 1000:
-        return f"{round(value):,}" if abs(value) >= 10_000 else str(round(value))
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
-
-
-def percent(share: float) -> str:
-    """A share as people read it.
-
-    >>> percent(0.33), percent(0.125)
-    ('33 %', '12.5 %')
-    """
-    return f"{number(100 * share)} %"
 
 
 def plain(value: Any) -> str:

@@ -7,10 +7,10 @@ from autoseg.training.case_validation import validate_cases
 from autoseg.training.cost import seconds_per_iteration
 from autoseg.training.loading import default_workers
 from autoseg.training.loop import Job, Trained, fit
-from autoseg.training.memory import WORKSPACE_SHARE, inference_bytes, training_bytes
+from autoseg.training.memory import MEMORY_MARGIN, inference_bytes, training_bytes
 
 __all__ = [
-    "WORKSPACE_SHARE",
+    "MEMORY_MARGIN",
     "Job",
     "Trained",
     "default_workers",

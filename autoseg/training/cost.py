@@ -1,4 +1,4 @@
-"""What a training step costs on this machine: measured, in a few real steps.
+"""What an iteration of training costs on this machine: measured, in a few real ones.
 
 Comes in: a stage. Goes out: seconds an iteration. The planner asks this of the machine it plans for.
 """
@@ -6,22 +6,27 @@ Comes in: a stage. Goes out: seconds an iteration. The planner asks this of the 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from statistics import fmean
 
+import numpy as np
 import torch
 
 from autoseg.dataset import Description
 from autoseg.plan import Stage
-from autoseg.training.augmentation import Batch
+from autoseg.plan.augmentation import Spatial
+from autoseg.training.augmentation import Sample, draw_affine, make_batch, source_extent
 from autoseg.training.step import make_learner, take_step
 
-FEWEST_STEPS, MOST_STEPS = 3, 8  # that count, after one that warms up
-ENOUGH_SECONDS = 2.0  # after which the fewest steps do
+MOST_STEPS = 5  # that count, after one that warms up
+ENOUGH_SECONDS = 1.0  # of steps that count, after which no more are taken
 
 
 def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.device) -> float:
-    """Time of a training step on random data: forward, loss, backward, optimiser.
+    """Time of an iteration on random data: augmentation, forward, loss, backward, optimiser.
 
-    The fastest of a few: whatever else runs on the machine can only add to it.
+    The mean of the augmentations, which differ by chance, and the fastest of the steps: whatever else runs on the
+    machine can only add to it. Of a network that takes seconds a step, one step is enough.
 
     Args:
         stage: what to train.
@@ -29,17 +34,45 @@ def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.devi
         device: where.
 
     Returns:
-        Seconds. Loading and augmentation come on top; they are a small share.
+        Seconds. Reading patches goes on at the same time and is not counted.
     """
     learner = make_learner(stage, len(dataset.channels), dataset.labels, device)
-    shape = (stage.sampling.batch_size, *stage.sampling.patch_size)
-    source = torch.Generator().manual_seed(0)
-    images = torch.randn((shape[0], len(dataset.channels), *shape[1:]), generator=source)
-    classes = torch.randint(0, len(dataset.labels.classes), shape, generator=source, dtype=torch.int16)
-    batch = Batch(images.to(device), classes.to(device))
-    times: list[float] = []
-    while len(times) <= FEWEST_STEPS or (len(times) <= MOST_STEPS and sum(times) < ENOUGH_SECONDS):
+    augmenting: list[float] = []
+    stepping: list[float] = []
+    for samples, generators in _random_samples(stage, dataset):
         started = time.perf_counter()
-        take_step(learner, batch, learning_rate=1e-6)  # reads the loss, so it waits for the device
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+        batch = make_batch(samples, stage.sampling.patch_size, stage.augmentation, generators, device)
+        _wait(device)
+        augmented = time.perf_counter()
+        take_step(learner, batch, learning_rate=1e-6)
+        _wait(device)
+        augmenting.append(augmented - started)
+        stepping.append(time.perf_counter() - augmented)
+        if len(stepping) > 1 and sum(stepping[1:]) >= ENOUGH_SECONDS:
+            break
+    return fmean(augmenting[1:]) + min(stepping[1:])
+
+
+def _wait(device: torch.device) -> None:
+    """For a GPU to finish what it was asked, which it does in its own time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _random_samples(stage: Stage, dataset: Description) -> Iterator[tuple[list[Sample], list[np.random.Generator]]]:
+    """Batches of noise as a loader would read them, with the random numbers of their augmentation."""
+    source, size = np.random.default_rng(0), stage.sampling.batch_size
+    for _ in range(1 + MOST_STEPS):
+        yield [_random_sample(stage, dataset, source) for _ in range(size)], source.spawn(size)
+
+
+def _random_sample(stage: Stage, dataset: Description, source: np.random.Generator) -> Sample:
+    patch = stage.sampling.patch_size
+    spatial = [transform for transform in stage.augmentation if isinstance(transform, Spatial)]
+    matrix = draw_affine(spatial[0], stage.dimensions, source) if spatial else None
+    extent = patch if matrix is None else source_extent(matrix, patch)
+    image = source.standard_normal((len(dataset.channels), *extent), dtype=np.float32)
+    labels = source.integers(len(dataset.labels.classes), size=extent, dtype=np.int16)
+    return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent))

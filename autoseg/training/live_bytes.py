@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.training.workspace import workspace_bytes
@@ -47,6 +48,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: Sequence[Any] = (), options: dict[str, Any] | None = None
     ) -> Any:
+        if operation is torch.ops.prim.device.default and isinstance(arguments[0], FakeTensor):
+            return arguments[0].fake_device  # asked more often than all operations together
         made = operation(*arguments, **(options or {}))
         self.hold(made if isinstance(made, tuple | list) else (made,))
         self.peak = max(self.peak, self.live + workspace_bytes(operation, arguments, made, self.device))

@@ -124,6 +124,7 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
     """
     labels = job.plan.dataset.labels
     run = _Run(make_learner(job.stage, len(job.plan.dataset.channels), labels, job.device))
+    _tell_type(run.learner)
     _resume(run, job)
     if run.iteration == 0:
         run.memory[PREDICTED] = training_bytes(job.stage, job.plan.dataset, job.device)
@@ -153,6 +154,14 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
             _save(run, job)
     weights = {name: tensor.detach().cpu() for name, tensor in run.learner.network.state_dict().items()}
     return Trained(weights, len(run.rows), run.iteration, run.seconds / 60)
+
+
+def _tell_type(learner: Learner) -> None:
+    """Says so where the network computes in another type than the plan says."""
+    used, planned = str(learner.dtype).removeprefix("torch."), learner.stage.training.precision
+    if used != planned:
+        scaled = ", with scaled gradients" * learner.scaler.is_enabled()
+        logger.warning("%s does not compute in %s: training in %s%s", learner.device, planned, used, scaled)
 
 
 def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]], step: Step) -> dict[str, Any]:
@@ -205,7 +214,8 @@ def _resume(run: _Run, job: Job) -> None:
     try:
         run.learner.network.load_state_dict(checkpoint["network"])
         run.learner.optimizer.load_state_dict(checkpoint["optimizer"])
-        run.learner.scaler.load_state_dict(checkpoint["scaler"])
+        if checkpoint["scaler"]:  # empty where the training went on so far in a type that needs no scaling
+            run.learner.scaler.load_state_dict(checkpoint["scaler"])
         run.iteration, run.seconds, run.rows = checkpoint["iteration"], checkpoint["seconds"], checkpoint["rows"]
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise TrainingError(

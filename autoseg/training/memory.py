@@ -26,11 +26,12 @@ from autoseg.plan import Stage
 from autoseg.training.augmentation import Batch
 from autoseg.training.live_bytes import LiveBytes
 from autoseg.training.losses import build_loss
-from autoseg.training.step import Learner, build_optimizer, find_loss, lower_loss
+from autoseg.training.optimizer_bytes import optimizer_bytes
+from autoseg.training.step import Learner, build_optimizer, find_loss
 
 FLOAT = 4  # bytes of a float32
 CPU = torch.device("cpu")
-WORKSPACE_SHARE = {"cpu": 0.25, "cuda": 0.05, "mps": 0.25}
+MEMORY_MARGIN = {"cpu": 0.25, "cuda": 0.05, "mps": 0.25}
 
 
 def training_bytes(stage: Stage, dataset: Description, device: torch.device | str) -> int:
@@ -53,17 +54,18 @@ def training_bytes(stage: Stage, dataset: Description, device: torch.device | st
         dataset: its channels and labels.
         device: where; this machine need not have it.
     """
-    device = torch.device(device)
-    tracker = LiveBytes(device.type)
+    device, network = torch.device(device), _network_without_weights(stage, dataset)
+    optimizer, tracker = optimizer_bytes(stage.optimizer, network, device), LiveBytes(device.type)
     with FakeTensorMode(), tracker:
-        learner = _fake_learner(stage, dataset, device)
+        learner = _fake_learner(stage, dataset, _with_fake_weights(network), device)
         batch = _fake_batch(stage, dataset)
-        _remember(learner.optimizer)
-        tracker.peak = tracker.live
+        remembered = torch.empty(optimizer.remembered, dtype=torch.uint8)
         with _rules(device):
             loss = find_loss(learner, batch)
-        lower_loss(learner, loss, stage.optimizer.learning_rate)
-    return tracker.peak
+        loss.backward()  # type: ignore[no-untyped-call]
+        peak = max(tracker.peak, tracker.live + optimizer.working)
+        del remembered
+    return peak
 
 
 def inference_bytes(stage: Stage, dataset: Description, image_shape: Sequence[int], device: torch.device | str) -> int:
@@ -101,9 +103,8 @@ def input_channels(stage: Stage, dataset: Description) -> int:
     return len(dataset.channels) + labels
 
 
-def _fake_learner(stage: Stage, dataset: Description, device: torch.device) -> Learner:
+def _fake_learner(stage: Stage, dataset: Description, network: nn.Module, device: torch.device) -> Learner:
     """A learner on a fake CPU that computes as one on the device would."""
-    network = _fake_network(stage, dataset)
     return Learner(
         stage=stage,
         device=CPU,
@@ -115,10 +116,14 @@ def _fake_learner(stage: Stage, dataset: Description, device: torch.device) -> L
     )
 
 
-def _fake_network(stage: Stage, dataset: Description) -> nn.Module:
-    """A network whose weights are neither held in memory nor drawn."""
+def _network_without_weights(stage: Stage, dataset: Description) -> nn.Module:
+    """A network whose weights have shapes only; built while nothing watches, for drawing weights is many operations."""
     with torch.device("meta"):
-        network = build_network(stage.network, input_channels(stage, dataset), dataset.labels.outputs)
+        return build_network(stage.network, input_channels(stage, dataset), dataset.labels.outputs)
+
+
+def _with_fake_weights(network: nn.Module) -> nn.Module:
+    """The network, with weights that are fake tensors and are counted."""
     for module in network.modules():
         for name, weights in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(torch.empty(weights.shape)))
@@ -131,17 +136,6 @@ def _fake_batch(stage: Stage, dataset: Description) -> Batch:
     return Batch(images, torch.empty((size, *patch), dtype=torch.int16))
 
 
-def _remember(optimizer: torch.optim.Optimizer) -> None:
-    """Takes a step, so that the optimiser has all that it remembers; of all weights at once, which is traced faster."""
-    (group,) = optimizer.param_groups
-    at_once, group["foreach"] = group["foreach"], True
-    for weights in group["params"]:
-        weights.grad = torch.empty_like(weights)
-    optimizer.step()
-    optimizer.zero_grad()
-    group["foreach"] = at_once
-
-
 def _traced_prediction(
     stage: Stage, dataset: Description, shape: Sequence[int], device: torch.device
 ) -> tuple[int, int]:
@@ -150,9 +144,9 @@ def _traced_prediction(
     # One mirrored view beside the first is enough: further ones take the memory of those before.
     inference = stage.inference.model_copy(update={"mirror_axes": stage.inference.mirror_axes[:1]})
     stage = stage.model_copy(update={"inference": inference})
-    tracker = LiveBytes(device.type)
+    bare, tracker = _network_without_weights(stage, dataset).eval(), LiveBytes(device.type)
     with FakeTensorMode(allow_non_fake_inputs=True), tracker:
-        network = _Casting(_fake_network(stage, dataset).eval(), dtype, device)
+        network = _Casting(_with_fake_weights(bare), dtype, device)
         weights = tracker.live
         image = torch.empty((input_channels(stage, dataset), *shape))
         predict_logits([network], image, stage, dataset.labels.outputs, CPU)

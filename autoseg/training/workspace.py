@@ -8,9 +8,10 @@ into such a layout, results out of it, and in bfloat16 the threads turn samples 
 below were fitted to the allocator's events in 120 random convolutions (1 to 64 channels, kernels of 1,
 2 and 3, strides of 1 and 2, 2-D and 3-D, float32 and bfloat16). On one thread the events agree with
 them within 10 % or a megabyte, or lie below them, but for kernels of 1 over a single sample in
-bfloat16; on 2 and 4 threads within 40 %, or below. cuDNN, on a GPU, likewise copies into channels-last
-layouts for its tensor cores. What it takes depends on the algorithm it chooses; here all copies are
-counted, which is not measured.
+bfloat16; on 2 and 4 threads within 40 %, or below. Processors that multiply bfloat16 in tiles (AMX)
+take other ways: what differs there was fitted to 9 convolutions on 1 and 2 threads. cuDNN, on a GPU,
+likewise copies into channels-last layouts for its tensor cores. What it takes depends on the algorithm
+it chooses; here all copies are counted, which is not measured.
 """
 
 from __future__ import annotations
@@ -68,10 +69,11 @@ def _forward_bytes(call: _Call) -> int:
     before, after = _blocked(call.images), _blocked(call.features)
     if call.transposed:
         return 2 * call.features.nbytes
-    if _size(call) == 1 and _scratch(call):
+    if _size(call) == 1 and _scratch(call) and not _in_tiles(call):
         return max(before + after, max(before, after) + torch.get_num_threads() * _scratch(call))
     read = before if call.images.shape[1] >= BLOCK else 0  # few channels are read as they are
-    return max(read + call.weights.nbytes + after - call.features.nbytes, after)
+    written = 2 * after if _in_tiles(call) else after
+    return max(read + call.weights.nbytes + after - call.features.nbytes, written)
 
 
 def _backward_bytes(call: _Call) -> int:
@@ -82,9 +84,21 @@ def _backward_bytes(call: _Call) -> int:
         return max(before + after, (before + after) // 2 + threads * _scratch(call))
     if not call.transposed and call.images.shape[1] < BLOCK:
         before -= call.images.nbytes  # the gradient itself is not there yet when its copy is
-    at_once = 1 << math.ceil(math.log2(threads) / 2)  # samples: threads share one along its channels, too
     strided = 2 * call.images.nbytes if not call.transposed and max(call.stride) > 1 else 0
-    return int(max(before + after + at_once * _scratch(call), strided) + call.weights.nbytes)
+    return int(max(before + after + _at_once(call) * _scratch(call), strided) + call.weights.nbytes)
+
+
+def _at_once(call: _Call) -> float:
+    """Samples that threads turn around at the same time for the gradient of the weights."""
+    threads = torch.get_num_threads()
+    if _in_tiles(call):
+        return threads * (1.55 if call.images.dim() == 5 else 0.75)
+    return 1 << math.ceil(math.log2(threads) / 2)  # they share a sample along its channels, too
+
+
+def _in_tiles(call: _Call) -> bool:
+    """Whether the processor has tiles to multiply these numbers in."""
+    return call.weights.dtype == torch.bfloat16 and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 
 
 def _scratch(call: _Call) -> int:

@@ -4,7 +4,7 @@ Every step looks at what is there and does only what is not done.
 """
 
 from autoseg.workflow.pipeline import ModelJob, list_jobs, plan_dataset, run_job
-from autoseg.workflow.planning import Request, check_request, make_plan, plan_in_workspace
+from autoseg.workflow.planning import Request, changed_plan, check_request, make_plan, plan_in_workspace
 from autoseg.workflow.steps import (
     facts_of,
     fingerprint_in_workspace,
@@ -18,6 +18,7 @@ __all__ = [
     "ModelJob",
     "Request",
     "Workspace",
+    "changed_plan",
     "check_request",
     "facts_of",
     "find_stage",

@@ -15,10 +15,10 @@ import torch
 from autoseg.dataset import Description
 from autoseg.errors import AutosegError
 from autoseg.inference.model import describe_machine
-from autoseg.networks.devices import Precision, best_precision, find_device
-from autoseg.plan import Budget, Stage, Timing
+from autoseg.networks.devices import best_precision, find_device
+from autoseg.plan import Budget, Precision, Stage, Timing
 from autoseg.planner import Machine
-from autoseg.training import WORKSPACE_SHARE, inference_bytes, seconds_per_iteration, training_bytes
+from autoseg.training import MEMORY_MARGIN, inference_bytes, seconds_per_iteration, training_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,10 @@ class Stopwatch:
     def _in_proportion(self, stage: Stage) -> float:
         """The time of the recorded network that is nearest in size, in proportion to the sizes."""
         size = _feature_voxels(stage)
-        alike = [timing for timing in self._budget.timings if timing.workload.startswith(f"{stage.dimensions}-D")]
-        nearest = min(alike or self._budget.timings, key=lambda timing: abs(math.log(timing.feature_voxels / size)))
+        timings: Sequence[Timing] = self._budget.timings
+        for likeness in (f"{stage.dimensions}-D {stage.network.kind} ", f"{stage.dimensions}-D "):
+            timings = [timing for timing in timings if timing.workload.startswith(likeness)] or timings
+        nearest = min(timings, key=lambda timing: abs(math.log(timing.feature_voxels / size)))
         return float(f"{nearest.seconds * size / nearest.feature_voxels:.3g}")
 
 
@@ -101,7 +103,7 @@ def machine_for(budget: Budget, recorded: Sequence[Timing] = ()) -> tuple[Machin
         stopwatch.seconds_per_iteration,
         _each_once(budget.device),
         lambda stage, dataset, shape: inference_bytes(stage, dataset, shape, budget.device),
-        WORKSPACE_SHARE[budget.device],
+        MEMORY_MARGIN[budget.device],
     )
     return machine, stopwatch
 
@@ -113,7 +115,9 @@ def _each_once(device: str) -> Callable[[Stage, Description], int]:
     def bytes_of(stage: Stage, dataset: Description) -> int:
         sampling, precision = stage.sampling, stage.training.precision
         sizes = (sampling.patch_size, sampling.batch_size)
-        key = repr((stage.network, sizes, stage.loss, stage.optimizer, precision, stage.previous, dataset))
+        # A Dice over the batch or for each sample keeps the same feature maps, which are what the memory goes to.
+        loss = [term.model_dump(exclude={"over_batch"}) for term in stage.loss]
+        key = repr((stage.network, sizes, loss, stage.optimizer, precision, stage.previous, dataset))
         if key not in known:
             known[key] = training_bytes(stage, dataset, device)
         return known[key]
@@ -142,9 +146,10 @@ def describe(stage: Stage, device: str) -> str:
     """
     network, sampling = stage.network, stage.sampling
     patch = "×".join(map(str, sampling.patch_size))
+    strides = "-".join("×".join(map(str, stride)) for stride in network.strides[1:])
     return (
-        f"{stage.dimensions}-D {network.kind} of {'-'.join(map(str, network.features))} features, batch "
-        f"{sampling.batch_size}, patch {patch}, {stage.training.precision}, {stage.optimizer.kind}, {device}"
+        f"{stage.dimensions}-D {network.kind} of {'-'.join(map(str, network.features))} features, strides {strides}, "
+        f"batch {sampling.batch_size}, patch {patch}, {stage.training.precision}, {stage.optimizer.kind}, {device}"
     )
 
 

@@ -11,31 +11,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-import torch
-
 from autoseg.errors import PlanError, WorkspaceError
-from autoseg.fingerprint import Fingerprint
-from autoseg.networks.devices import find_device, memory_gb
-from autoseg.plan import Budget, Decision, Plan, PresetName, Stage, Timing, check_plan, with_settings, write_plan
+from autoseg.fingerprint import Fingerprint, read_fingerprint
+from autoseg.networks.devices import made_current, memory_gb, resolve_device
+from autoseg.plan import Budget, Plan, PresetName, Stage, Timing, with_settings, write_plan
 from autoseg.plan.training import Training
 from autoseg.planner import derive_plan, facts_hash
+from autoseg.planner.decided import number
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.presets import PRESETS
 from autoseg.planner.time import FEWEST_ITERATIONS
+from autoseg.workflow.like import take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine, present
-from autoseg.workflow.memory import check_memory
+from autoseg.workflow.memory import set_by_hand
 from autoseg.workflow.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-NNUNET_PRESETS = tuple(name for name in PRESETS if name != "standard")
 
 
 class Request(NamedTuple):
     """What a person asked of a plan; None where they left it open.
 
     Attributes:
-        device: "cpu", "cuda", "mps"; "auto" or None takes the best this machine has.
+        device: "cpu", "cuda", "mps", or one of this machine's GPUs, "cuda:1"; "auto" or None takes the best it has.
         memory_gb: memory for training; None takes the device's.
         minutes: training time of one model.
         settings: values set by hand, PATH=VALUE.
@@ -103,11 +101,22 @@ def make_plan(
     # Times taken in proportion to those of the budget are no measurements; the budget's give them again.
     known = {"machine": stopwatch.machine, "timings": budget.timings or tuple(stopwatch.timings)}
     plan = plan.model_copy(update={"budget": budget.model_copy(update=known)})
-    changed = with_settings(plan, settings)
-    for stage in changed.stages:
-        if changed.stages[stage] != plan.stages[stage]:
-            check_memory(changed, plan, stage, machine)
-    return changed
+    return set_by_hand(plan, settings, fingerprint, machine)
+
+
+def changed_plan(workspace: Workspace, name: str, settings: Sequence[str]) -> Plan:
+    """A plan of the workspace with values set by hand, PATH=VALUE; the file is left as it is.
+
+    Raises:
+        WorkspaceError: there is no such plan.
+        PlanError: a setting breaks a rule, or needs more memory than the plan's budget has.
+    """
+    plan, facts = workspace.read_plan(name), workspace.fingerprint_file
+    if not settings:
+        return plan
+    found = read_fingerprint(facts) if facts.is_file() else None
+    of_plan = found if found is not None and facts_hash(found) == plan.facts else None
+    return set_by_hand(plan, settings, of_plan, machine_for(plan.budget)[0])
 
 
 def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str, request: Request) -> Plan:
@@ -119,7 +128,7 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
         PlanError: the request contradicts itself, or asks for what breaks a rule.
     """
     check_request(request)
-    path = workspace.plan_file(name)
+    path, differing = workspace.plan_file(name), None
     if path.is_file():
         plan = workspace.read_plan(name)
         differing = _difference(plan, fingerprint, request)
@@ -134,15 +143,19 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
             )
     budget = resolve_budget(request)
     if request.like is not None:
-        plan = with_settings(retarget(request.like, fingerprint, budget, name), request.settings)
+        plan = take_stages(request.like, request.settings, fingerprint, budget, name)
     else:
         preset = request.preset or "standard"
-        plan = make_plan(fingerprint, budget, name, request.settings, preset, _recorded(budget, workspace))
+        with made_current(resolve_device(request.device)[1]):  # it is the one that is timed
+            plan = make_plan(fingerprint, budget, name, request.settings, preset, _recorded(budget, workspace))
+    if differing is not None:
+        logger.warning("warning: replacing %s (%s); options that are not given take their defaults", path, differing)
     write_plan(path, plan)
     for warning in plan.warnings:
         logger.warning("warning: %s", warning)
     for stage_name, stage in plan.stages.items():
-        _warn_of_short(stage_name, stage.training)
+        if plan.preset is not None:  # or else nobody reckoned how many iterations fit the time
+            _warn_of_short(stage_name, stage.training)
     return plan
 
 
@@ -152,25 +165,28 @@ def _warn_of_short(stage: str, training: Training) -> None:
     if training.minutes is not None and iterations < FEWEST_ITERATIONS:
         needed = training.minutes * FEWEST_ITERATIONS / iterations
         logger.warning(
-            "warning: about %d iterations of %s fit %g minutes on this machine as it is now; "
-            "give it %.2g minutes or more, or an idle machine, for a model worth having",
+            "warning: about %d iterations of %s fit %s minutes on this machine as it is now; "
+            "give it %s minutes or more, or an idle machine, for a model worth having",
             iterations,
             stage,
-            training.minutes,
-            needed,
+            number(training.minutes),
+            number(needed),
         )
 
 
 def resolve_budget(request: Request) -> Budget:
-    """The budget a request amounts to on this machine."""
-    chosen = request.device if request.device not in (None, "auto") else find_device("auto").type
-    if chosen not in ("cpu", "cuda", "mps"):
-        raise PlanError(f"--device {chosen}: expected auto, cpu, cuda or mps.")
+    """The budget a request amounts to on this machine.
+
+    Raises:
+        AutosegError: no such device.
+        PlanError: the timings are of another kind of device.
+    """
+    chosen, device = resolve_device(request.device)
     memory = request.memory_gb
-    if memory is None and request.preset in NNUNET_PRESETS:
+    if memory is None and request.preset in PRESETS:
         memory = PRESETS[request.preset].reference_gb  # nnU-Net's own target, whatever there is
     if memory is None:
-        memory = round(memory_gb(torch.device(chosen)), 1) if present(chosen) else Budget().memory_gb
+        memory = round(memory_gb(device), 1) if device else Budget().memory_gb
     budget = Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
     if request.timings is None:
         return budget
@@ -199,43 +215,6 @@ def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:
     return [timing for known in budgets if known.machine == machine for timing in known.timings]
 
 
-def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
-    """The stages of a plan for another dataset of as many channels and outputs, trained for the minutes given.
-
-    Raises:
-        PlanError: the dataset has another number of channels, labels or regions.
-    """
-    ours, theirs = fingerprint.dataset, plan.dataset
-    for what, here, there in (
-        ("channels", len(ours.channels), len(theirs.channels)),
-        ("network outputs", ours.labels.outputs, theirs.labels.outputs),
-    ):
-        if here != there:
-            raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
-    stages = plan.stages
-    if ours.dimensions == 2 and any(stage.dimensions == 3 for stage in stages.values()):
-        raise PlanError(f"--like: plan '{plan.name}' has stages for volumes, this dataset holds 2-D images.")
-    if budget.minutes is not None:
-        stages = {stage: _timed(plan.stages[stage], budget.minutes) for stage in stages}
-    taken = Decision(value=plan.name, rule="like", reason=f"All of this stage is taken from plan '{plan.name}'.")
-    decisions = {f"stages.{stage}": taken for stage in stages}
-    update = {
-        "name": name,
-        "dataset": ours,
-        "facts": facts_hash(fingerprint),
-        "budget": budget,
-        "stages": stages,
-        "decisions": decisions,
-    }
-    changed = plan.model_copy(update={**update, "preset": None})
-    return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
-
-
-def _timed(stage: Stage, minutes: float) -> Stage:
-    training = stage.training.model_copy(update={"minutes": minutes})
-    return stage.model_copy(update={"training": training})
-
-
 def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str | None:
     """The first thing that was asked for, or that the dataset has, and that a plan does not have."""
     ours, planned = fingerprint.dataset, plan.dataset
@@ -247,13 +226,16 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
         return "the dataset asks for another normalisation now"
     if fingerprint.has_images and planned_without_images(plan):
         return "the plan was made from label maps alone, and there are images now"
+    device = None if request.device in (None, "auto") else resolve_device(request.device)[0]
     for name, asked, found in (
-        ("--device", None if request.device == "auto" else request.device, plan.budget.device),
+        ("--device", device, plan.budget.device),
         ("--memory", request.memory_gb, plan.budget.memory_gb),
         ("--minutes", request.minutes, plan.budget.minutes),
     ):
         if asked is not None and asked != found:
             return f"{name} {asked}, the plan has {found}"
+    if request.timings is not None and _speed(request.timings) != _speed(plan):
+        return f"--timings {request.timings.name}, the plan was made with others"
     if request.preset not in (None, plan.preset):
         origin = f"derived by {plan.preset}" if plan.preset else "not derived by a preset"
         return f"--preset {request.preset}, the plan was {origin}"
@@ -264,6 +246,11 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
     return None
 
 
+def _speed(plan: Plan) -> tuple[str, tuple[Timing, ...]]:
+    """All that a plan knows of its machine's speed."""
+    return plan.budget.machine, plan.budget.timings
+
+
 def _untimed(plan: Plan) -> dict[str, Stage]:
     """The stages of a plan, whatever their minutes: a request has those of its own."""
-    return {name: _timed(stage, 1.0) for name, stage in plan.stages.items()}
+    return {name: timed(stage, 1.0) for name, stage in plan.stages.items()}

@@ -137,7 +137,7 @@ def train(
         stage: name of the stage.
         fold: number of the fold, or "all" to train on every case.
         workspace: holds the prepared cases; the model goes there too.
-        device: None for the one the plan was made for.
+        device: "cpu", "cuda:1", …; None for the kind the plan was made for.
         workers: processes that load patches; 0 loads in this one, None takes what suits the device.
         progress: told of every share of the training, and of every validated case.
 

@@ -39,6 +39,11 @@ MISTAKES = [
     ("run {data} -w {work} --folds 1,5", "no fold 5: this dataset has folds 0 to 4, and 'all'."),
     ("train {data} -w {work} --fold 1 --device cuda", "device 'cuda' is not to be had on this machine. There is: cpu"),
     ("predict {model} {data} -o {new} --device cuda", "device 'cuda' is not to be had on this machine."),
+    ("plan {data} -w {work} --device cuda:1 --name gpu", "device 'cuda:1' is not to be had on this machine."),
+    (
+        "train {data} -w {work} --stage 2d --set stages.2d.sampling.batch_size=99999",
+        "--set stages.2d.sampling.batch_size=99999: stage 2d with 4→8 features, batches of 99999 and patches of",
+    ),
     (
         "plan {data} -w {work} --device cuda --minutes 5 --name gpu",
         "give a plan that was made there: --timings PLAN.json.",

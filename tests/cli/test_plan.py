@@ -125,3 +125,7 @@ def test_minutes(autoseg, finished, own_work):
     plan = read_plan(own_work / "plans" / "quick.json")
     assert plan.budget.minutes == 0.01
     assert {stage.training.minutes for stage in plan.stages.values()} == {0.01}
+    assert {stage.network.features[0] for stage in plan.stages.values()} == {8}
+    timed = {timing.workload.partition(" ")[0] for timing in plan.budget.timings}
+    assert timed == {f"{stage.dimensions}-D" for stage in plan.stages.values()}
+    assert all(timing.seconds > 0.01 * 60 / 2000 for timing in plan.budget.timings)

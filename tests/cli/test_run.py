@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from autoseg.plan import read_plan
 
@@ -31,6 +33,26 @@ def test_a_dry_run_trains_nothing(autoseg, kidneys, tmp_path):
             assert f"{stage}, fold {fold}: to train, 1 epochs" in ran.err
     assert sorted(path.name for path in work.rglob("*.*")) == ["default.json", "fingerprint.json"]
     assert not (work / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "trained_on"), [(("--device", "cuda:1"), "cuda:1"), (("--device", "auto"), None), ((), None)]
+)
+def test_a_gpu_by_its_number(autoseg, kidneys, tmp_path, monkeypatch, asked, trained_on):
+    """The plan is for GPUs; the training goes to the one that was named."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    where = []
+    monkeypatch.setattr("autoseg.workflow.run_job", lambda *arguments: where.append(arguments[4]))
+    monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
+    options = ("--memory", 8, "--preset", "nnunet", "--stage", "2d", "--folds", 0, "--jobs", 1)
+    ran = autoseg("run", kidneys, "-w", tmp_path, *asked, *options)
+    assert (ran.code, where) == (0, [trained_on]), ran.err
+    assert read_plan(tmp_path / "plans" / "default.json").budget.device == "cuda"
+    again = autoseg("run", kidneys, "-w", tmp_path, *asked, *options)
+    assert "keeping" in again.err
 
 
 def test_a_dry_run_says_what_is_done(autoseg, finished, contents):

@@ -147,13 +147,31 @@ FAULTS = [
         "stages.2d.sampling.patch_size",
         [17, 30],
         "stages.2d: sampling.patch_size [17, 30] is not divisible by the network's strides, [2, 4] in all; "
-        "the nearest that is: [16, 32]",
+        "the nearest that works: [16, 32]",
     ),
     (
         "stages.2d.sampling.patch_size",
         [1, 1],
         "stages.2d: sampling.patch_size [1, 1] is not divisible by the network's strides, [2, 4] in all; "
-        "the nearest that is: [2, 4]",
+        "the nearest that works: [4, 4]",
+    ),
+    (
+        "stages.2d.sampling.patch_size",
+        [2, 4],
+        "stages.2d: sampling.patch_size [2, 4]: the strides, [2, 4] in all, leave one voxel of it, which cannot be "
+        "normalised; the nearest that works: [4, 4]",
+    ),
+    (
+        "stages.2d.sampling.patch_size",
+        [2, 5],  # the nearest multiple is [2, 4], of which one voxel is left
+        "stages.2d: sampling.patch_size [2, 5] is not divisible by the network's strides, [2, 4] in all; "
+        "the nearest that works: [4, 4]",
+    ),
+    (
+        "stages.2d.sampling.patch_size",
+        [1, 7],
+        "stages.2d: sampling.patch_size [1, 7] is not divisible by the network's strides, [2, 4] in all; "
+        "the nearest that works: [2, 8]",
     ),
     (
         "stages.2d.sampling.patch_size",
@@ -374,7 +392,7 @@ def test_all_stages_at_once(data):
             "stages.2d.sampling.patch_size=[20,21]",
             "after --set stages.2d.sampling.patch_size=[20,21]: the plan breaks one rule\n"
             "  stages.2d: sampling.patch_size [20, 21] is not divisible by the network's strides, [2, 4] in all; "
-            "the nearest that is: [20, 20]",
+            "the nearest that works: [20, 20]",
         ),
     ],
 )
@@ -382,6 +400,16 @@ def test_a_setting_that_does_not_fit(plan, setting, message):
     with pytest.raises(PlanError) as refused:
         with_settings(plan, [setting])
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("patch", [(z, y) for z in range(1, 6) for y in range(1, 10)])
+def test_a_patch_that_is_suggested_is_valid(data, patch):
+    put(data, "stages.2d.sampling.patch_size", list(patch))
+    try:
+        check_plan(data, "plan.json")
+    except PlanError as refused:
+        put(data, "stages.2d.sampling.patch_size", json.loads(str(refused).rpartition(": ")[2]))
+        check_plan(data, "plan.json")
 
 
 def test_schema_for_editors():
@@ -415,3 +443,16 @@ def test_decisions_about_what_was_replaced_are_dropped(plan):
     decided = plan.model_copy(update={"decisions": old})
     changed = with_settings(decided, ['stages.2d.training={"epochs": 2}'])
     assert list(changed.decisions) == ["stages.2d.training"]
+
+
+def test_a_stage_that_was_taken_stays_so_but_for_what_is_set(plan):
+    taken = {"stages.2d": Decision(value="other", rule="like", reason="All of it is taken.")}
+    changed = with_settings(plan.model_copy(update={"decisions": taken}), ["stages.2d.training.seed=3"])
+    assert list(changed.decisions) == ["stages.2d", "stages.2d.training.seed"]
+    assert changed.decisions["stages.2d"] == taken["stages.2d"]
+
+
+def test_decisions_are_in_the_order_they_were_made(plan):
+    changed = with_settings(plan, ["stages.2d.training.seed=3", "stages.2d.training.epochs=5"])
+    again = with_settings(changed, ["stages.2d.training.seed=4"])
+    assert list(again.decisions) == ["stages.2d.training.epochs", "stages.2d.training.seed"]

@@ -91,7 +91,7 @@ def make_machine() -> Callable[..., Machine]:
     """A machine whose speed is a function, and whose memory is reckoned."""
 
     def make(seconds_per_iteration: Callable[[Stage, Description], float], precision: str = "bfloat16") -> Machine:
-        return Machine(precision, seconds_per_iteration, training_bytes, inference_bytes, workspace_share=0.1)
+        return Machine(precision, seconds_per_iteration, training_bytes, inference_bytes, margin=0.1)
 
     return make
 

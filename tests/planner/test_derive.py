@@ -212,13 +212,16 @@ def test_without_images_the_plan_says_what_was_not_measured(hippocampus, unasked
     for name in plan.stages:
         crop = plan.decisions[f"stages.{name}.preprocessing.crop_to_nonzero"].reason
         assert crop == (
-            "Borders in which every channel is 0 tell nothing. How much of an image they are was not measured, for "
-            "there are no images."
+            "Borders in which every channel is 0 tell nothing, so they are cut off. How much of an image is left "
+            "without them was not measured, for there are no images."
         )
     measured = derive_plan(hippocampus, Budget(device="cuda"), unasked)
     assert measured.warnings == ()
     crop = measured.decisions["stages.2d.preprocessing.crop_to_nonzero"].reason
-    assert crop == "Borders in which every channel is 0 tell nothing. Without them 100 % of an image is left."
+    assert crop == (
+        "Borders in which every channel is 0 tell nothing, so they are cut off. Without them 100 % of the median image "
+        "is left."
+    )
 
 
 @pytest.mark.parametrize(

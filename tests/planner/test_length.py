@@ -27,5 +27,11 @@ def test_length(minutes, seconds, epochs, iterations, validation):
 
 def test_reason():
     assert training_length(10, 0.45)["training.epochs"].reason == (
-        "In 10 minutes, at 0.45 s each, about 1333 iterations can be done: about 30 epochs of 44."
+        "In 10 minutes, at 0.45 s each, about 1,333 iterations can be done: about 30 epochs of 44. An iteration learns "
+        "from one batch; after each epoch the network is looked at. The clock ends training, not the number of epochs."
     )
+
+
+def test_times_are_written_without_exponents():
+    """2000 hours, and 150 s an iteration."""
+    assert training_length(120_000, 150)["training.minutes"].reason.startswith("In 120,000 minutes, at 150 s each, ")

@@ -35,7 +35,7 @@ def test_a_quarter_is_seen_at_the_first_step_that_does():
     assert found.voxels == pytest.approx((512 / 1.03**32) ** 3)
     assert found.spacing.facts["steps"] == 32
     assert found.spacing.reason == (
-        "At full resolution a patch of 128 × 128 × 128 voxels sees 1.6 % of the median image. Voxels are enlarged, "
+        "At full resolution a patch of 128 × 128 × 128 voxels sees 1.56 % of the median image. Voxels are enlarged, "
         "3 % at a time, the finest axes first, until a patch (128 × 128 × 128) sees a quarter: after 32 steps, at "
         "2.58 × 2.58 × 2.58 mm, it sees 27 % of 199 × 199 × 199 voxels."
     )

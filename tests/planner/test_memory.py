@@ -49,13 +49,14 @@ def test_patch(spacing_mm, median_shape, memory_gb, expected):
         ),
         (
             *((40, 56, 40), 8, 260 * 36 * 50 * 35, 9),
-            "58 patches would fit 8 GB, but 9 hold 5 % of the dataset's voxels.",
+            "58 patches would fit 8 GB, but 9 hold 5 % of the dataset's voxels, the most that nnU-Net's rule gives one "
+            "batch.",
             "10 patches would hold 5.47 % of the dataset's voxels.",
         ),
         (
             *((40, 56, 40), 8, 10_000, 2),
             "Two patches a batch are the least that training is stable with.",
-            "3 patches would hold 2.69e+03 % of the dataset's voxels.",
+            "3 patches would hold 2688 % of the dataset's voxels.",
         ),
         (
             *((512, 512), 8, 1e12, 12),
@@ -74,7 +75,10 @@ def test_a_residual_batch_may_hold_the_whole_dataset():
     topology = network_topology(MM, (40, 56, 40))
     decided = fit_batch(topology, PRESETS["nnunet-resenc-m"].memory(3, 3, 8), 10 * 40 * 56 * 40)
     assert decided.value == 10
-    assert decided.reason == "58 patches would fit 8 GB, but 10 hold as many voxels as the dataset."
+    assert decided.reason == (
+        "58 patches would fit 8 GB, but 10 hold as many voxels as the dataset, the most that nnU-Net's rule gives "
+        "one batch."
+    )
 
 
 def voxels_only(budget: int, least_batch: int) -> Memory:
@@ -106,7 +110,7 @@ def test_reasons():
         "up to multiples of 8 × 8 × 8, which the network can halve."
     )
     assert fit_patch(MM, (512, 512, 512), nnunet(3, 8)).reason == (
-        "The median image has 512 × 512 × 512 voxels. 128 × 128 × 128, 1.6 % of it, is the first patch, going down "
+        "The median image has 512 × 512 × 512 voxels. 128 × 128 × 128, 1.56 % of it, is the first patch, going down "
         "in size, of which a batch fits 8 GB."
     )
 

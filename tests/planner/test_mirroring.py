@@ -130,7 +130,8 @@ CONFUSED = "'kidney_left' and 'kidney_right' differ only in their side, mirrorin
             ["liver"],
             ["LPS"],
             (0, 1, 2),
-            "No two labels differ only in their side, so patches may be mirrored along all axes.",
+            "No two labels differ only in their side, so patches may be mirrored along all axes. In training they are, "
+            "at random; in prediction every window is seen in all its mirror images, and the answers are averaged.",
             "With labels for left and right, axis x would be left out.",
             id="no pairs",
         ),

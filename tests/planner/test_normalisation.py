@@ -43,9 +43,9 @@ def test_constant_foreground_can_be_divided_by():
 def test_reason_speaks_of_every_channel():
     assert normalisation(["CT", "PET"], [FOREGROUND, FOREGROUND], 0.27).reason == (
         "CT: CT numbers mean the same in every scan, so all are clipped to -79 … 304, where 99 % of the labelled "
-        "voxels lie, then shifted by their mean 100 and divided by their deviation 77. "
-        "PET: Intensities have no fixed unit, so each image is scaled by its own mean and deviation; inside the "
-        "non-zero region only, because that is 27 % of the median image."
+        "voxels lie, then shifted by their mean 100 and divided by their standard deviation 77. "
+        "PET: Intensities have no fixed unit, so each image is scaled by its own mean and standard "
+        "deviation; inside the non-zero region only, because that is 27 % of the median image."
     )
 
 
@@ -129,10 +129,11 @@ def test_the_reason_of_values(facts):
         "The channel's name, 'image', does not tell a CT from other images, but its values do: the median image spans "
         "-1024 … 3071, whole numbers in 100 % of the cases, as Hounsfield units do. It is a CT. "
         "CT numbers mean the same in every scan, so all are clipped to -79 … 304, where 99 % of the labelled voxels "
-        "lie, then shifted by their mean 100 and divided by their deviation 77."
+        "lie, then shifted by their mean 100 and divided by their standard deviation 77."
     )
     assert alternative == (
-        "Were it no CT, each image would be scaled by its own mean and deviation, and one tissue get many values."
+        "Were it no CT, each image would be scaled by its own mean and standard deviation, and the same tissue would "
+        "have another value in each."
     )
     reason, alternative = told(facts(("image",), None, (MR,)))
     assert reason.startswith(
@@ -156,11 +157,16 @@ def test_the_nearest_other_choice_of_a_zscore(facts):
     reason, alternative = told(facts(("T1",), kept=0.27))
     assert reason == (
         "The channel's name, 'T1', says that it is no CT. Intensities have no fixed unit, so each image is scaled by "
-        "its own mean and deviation; inside the non-zero region only, because that is 27 % of the median image."
+        "its own mean and standard deviation; inside the non-zero region only, because that is 27 % of the median "
+        "image."
     )
     assert alternative == (
-        "Mean and deviation would be taken over the whole image, if cropping left 75 % or more of the median image; "
-        "it leaves 27 %."
+        "Both would be taken over the whole image, if cropping left 75 % or more of the median image; it leaves 27 %."
+    )
+    without = facts(("T1",)).model_copy(update={"intensities": ()})
+    assert told(without)[1] == (
+        "Both would be taken over the non-zero region alone, if cropping left less than 75 % of the median image; how "
+        "much it leaves was not measured."
     )
 
 
@@ -176,7 +182,7 @@ def test_channels_that_are_alike_are_told_together(facts):
     reason, alternative = told(facts(("T1", "T2"), kept=0.27))
     assert reason.startswith("T1, T2: The name says that it is no CT. Intensities have no fixed unit, so each image")
     assert reason.count("The name") == 1
-    assert alternative.startswith("T1, T2: Mean and deviation would be taken over the whole image")
+    assert alternative.startswith("T1, T2: Both would be taken over the whole image")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ SHORT = AdamW(learning_rate=0.004)
     [
         (300, AdamW(learning_rate=0.004), "few"),
         (9_999, AdamW(learning_rate=0.004), "few"),
-        (10_000, SGD(), "settles"),
-        (250_000, SGD(), "settles"),
+        (10_000, SGD(), "as in nnU-Net"),
+        (250_000, SGD(), "as in nnU-Net"),
     ],
 )
 def test_optimizer(iterations, expected, word):

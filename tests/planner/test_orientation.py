@@ -60,7 +60,7 @@ def test_the_majority_decides():
     [
         (
             ["LPS"] * 5,
-            "Every case (5) is stored as LPS, so none is turned in training; an image to predict that is stored "
+            "All 5 cases are stored as LPS, so none is turned in training; an image to predict that is stored "
             "otherwise is turned first.",
             "",
         ),

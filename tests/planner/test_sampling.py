@@ -43,51 +43,52 @@ def test_rule(labels, expected):
     [
         pytest.param(
             {"kidney": (1.0, 900_000), "tumour": (0.12, 300_000)},
-            "'tumour' is in 12 % of the cases. So a foreground patch is centred on any label, in any case that holds "
-            "it.",
+            "'tumour' is in 12 % of the cases. So a patch that is to show a label is centred on any of the "
+            "labels, in any case that holds it.",
             # by case: a case with a tumour, 0.12, and then one of its two labels
-            "Drawn by case, about 6 % of the foreground patches would be for 'tumour'; now it is 50 %.",
+            "Drawn by case, about 6 % of these patches would be for 'tumour'; now it is 50 %.",
             id="few cases",
         ),
         pytest.param(
             {"kidney": (1.0, 900_000), "cyst": (0.8, 4_500)},
-            "'cyst' has 4,500 voxels in all, 0.5 % of those of 'kidney'. So a foreground patch is centred on any "
-            "label, in any case that holds it.",
-            "Drawn by case, about 40 % of the foreground patches would be for 'cyst'; now it is 50 %.",
+            "'cyst' has 4,500 voxels in all, 0.5 % of those of 'kidney'. So a patch that is to show a label "
+            "is centred on any of the labels, in any case that holds it.",
+            "Drawn by case, about 40 % of these patches would be for 'cyst'; now it is 50 %.",
             id="few voxels",
         ),
         pytest.param(
             {"liver": (1.0, 900_000), "nerve": (1.0, 90)},
-            "'nerve' has 90 voxels in all, 0.01 % of those of 'liver'. So a foreground patch is centred on any label, "
-            "in any case that holds it.",
+            "'nerve' has 90 voxels in all, 0.01 % of those of 'liver'. So a patch that is to show a label is "
+            "centred on any of the labels, in any case that holds it.",
             "Every case holds every label, so drawing by case would come to the same.",
             id="few voxels, everywhere",
         ),
         pytest.param(
             {"a": (1.0, 900_000), **{name: (0.2, 5_000 + place) for place, name in enumerate("bcdef")}},
             "'b' is in 20 % of the cases; 'c' is in 20 % of the cases; 'd' is in 20 % of the cases, and 2 more labels "
-            "are rare. So a foreground patch is centred on any label, in any case that holds it.",
+            "are rare. So a patch that is to show a label is centred on any of the labels, in any case "
+            "that holds it.",
             # 0.2 · Σ C(4, k) 0.2^k 0.8^(4-k) / (2 + k) = 0.2 · 0.38512
-            "Drawn by case, about 7.7 % of the foreground patches would be for 'b'; now it is 17 %.",
+            "Drawn by case, about 7.7 % of these patches would be for 'b'; now it is 16.7 %.",
             id="many",
         ),
         pytest.param(
             {"kidney": (1.0, 900_000), "tumour": (0.6, 300_000)},
             "No label is rare: each is in 60 % of the cases or more, and has at least 1 % of the voxels of 'kidney'. "
-            "A foreground patch is of any case, and centred on any label in it.",
-            "Drawn by label, 50 % of the foreground patches would be for 'tumour'; now it is about 30 %.",
+            "A patch that is to show a label comes from any case, and is centred on any label in it.",
+            "Drawn by label, 50 % of these patches would be for 'tumour'; now it is about 30 %.",
             id="none rare",
         ),
         pytest.param(
             {"anterior": (1.0, 900), "posterior": (1.0, 800)},
             "No label is rare: each is in every case, and has at least 1 % of the voxels of "
-            "'anterior'. A foreground patch is of any case, and centred on any label in it.",
+            "'anterior'. A patch that is to show a label comes from any case, and is centred on any label in it.",
             "Every case holds every label, so drawing by label would come to the same.",
             id="all everywhere",
         ),
         pytest.param(
             {},
-            "How often each label occurs is not known, so foreground patches are drawn case by case, as in nnU-Net.",
+            "How often each label occurs is not known, so patches that are to show one are drawn as in nnU-Net.",
             "",
             id="unknown",
         ),

@@ -42,8 +42,20 @@ def test_the_reason():
     assert trimmed.rule == "trim_patch"
     assert trimmed.facts == {"memory_gb": 8, "whole_patch": (40, 56, 40)}
     assert trimmed.reason == (
-        "The median image has 36 × 50 × 35 voxels. A patch that holds all of it would have 40 × 56 × 40, for sizes are "
-        "multiples of 8 × 8 × 8, and be padded; in a training by the clock it is rounded down to 32 × 48 × 32, which "
-        "takes 45 % less time."
+        "The patch that fits the memory has 40 × 56 × 40 voxels, in multiples of 8 × 8 × 8, which the network can "
+        "halve. The median image has 36 × 50 × 35: along all axes the patch reaches beyond it and would be padded, "
+        "which costs time and teaches nothing. As the time is limited, it is rounded down there, to 32 × 48 × 32: 45 % "
+        "fewer voxels."
     )
-    assert trimmed.alternative == "Without a time limit it would be 40 × 56 × 40."
+    assert trimmed.alternative == (
+        "Not rounded down, patches of 40 × 56 × 40 would have 82 % more voxels, and an iteration take about as much "
+        "longer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("median", "named"),
+    [((38, 50, 35), "along axes 1 and 2 the patch"), ((38, 50, 38), "along axis 1 the patch")],
+)
+def test_the_reason_names_the_axes(median, named):
+    assert named in trim_patch(whole((1.0, 1.0, 1.0), median), (1.0, 1.0, 1.0), median).reason

@@ -31,6 +31,7 @@ STAGE = Stage(
     augmentation=(),
     loss=(SoftDice(),),
 )
+SHORT = STAGE.training.model_copy(update={"epochs": 30})
 VOLUMES = Stage(
     dimensions=3,
     preprocessing=Preprocessing(spacing_mm=(2.5, 1.0, 1.0), normalisation=(ZScore(),)),
@@ -60,7 +61,7 @@ DECISIONS = {
     "memory": Decision(
         value={"training_gb": 7.777, "inference_gb": 0.494},
         rule="predicted_memory",
-        facts={"tensors_gb": 7.07},
+        facts={"traced_gb": 7.07},
         reason="A training step holds 7.07 GB.",
     ),
 }
@@ -108,7 +109,7 @@ At a glance
                mm         voxels         levels, features  iterations  / predict
   2d     2-D   1.00×1.00  32×32   4      plain 2, 8→16     1000 × 250  7.8 / 0.49
 
-  Each stage is a network of its own."""
+  Each stage is a network of its own, which sees patches of the image. 'plain 2, 8→16' is one of 2"""
 WHY = """
     crop = to what is not 0
         Borders tell nothing.
@@ -123,7 +124,7 @@ SIZES = """
 """
 MEMORY = """
   Memory
-    memory = 7.78 GB to train, 0.49 GB to predict
+    memory = 7.78 GB to train, 0.494 GB to predict
         A training step holds 7.07 GB.
         [rule predicted_memory]
 
@@ -154,6 +155,10 @@ def test_sections_come_in_the_order_of_the_work() -> None:
         (
             {"budget": Budget(device="cuda", memory_gb=11.5)},
             "  budget    for each model 11.5 GB of memory on a GPU (cuda), trained as long as nnU-Net",
+        ),
+        (
+            {"budget": Budget(), "preset": None, "stages": {"2d": STAGE.model_copy(update={"training": SHORT})}},
+            "  budget    for each model 8 GB of memory on the processor (cpu), without a time limit for all; the",
         ),
         ({"preset": "nnunet"}, "  preset    nnunet: nnU-Net's rules"),
         ({"preset": None}, "  preset    none: no rules derived its stages"),
@@ -212,7 +217,8 @@ def test_the_table_has_a_row_a_stage() -> None:
     assert first == ["2d", "2-D", "1.00×1.00", "32×32", "4", "plain 2, 8→16", "1000 × 250", "7.8 / 0.49"]
     assert second == ["cascade", "3-D", "2.50×1.00×1.00", "16×32×32", "2", "plain 2, 8→16", "20 minutes", "-"]
     flat = " ".join(text.split())
-    assert "Besides the image, cascade sees what 2d predicts for it. -: not predicted." in flat
+    assert "Besides the image, cascade sees what 2d predicts for it; such a stage can be planned, but not" in flat
+    assert flat.split("Now each value")[0].endswith("-: not predicted. ")
 
 
 def test_a_wide_table_fits_all_the_same() -> None:

@@ -50,7 +50,7 @@ def derived(budget: Budget, preset: str, shape: tuple[int, int, int], channels: 
         lambda stage, description: features(stage) / 1e8,
         lambda stage, description: int(5e8 + 80 * features(stage)),
         lambda stage, description, image: 4 * math.prod(image),
-        workspace_share=0.1,
+        margin=0.1,
     )
     return derive_plan(fingerprint, budget, machine, preset=preset)
 
@@ -97,7 +97,7 @@ def test_nothing_is_marked_where_nobody_changed_anything(text: str) -> None:
 
 def test_it_is_for_people(plan: Plan, text: str) -> None:
     assert max(map(len, text.splitlines())) <= 100
-    assert not re.search(r"[{}\"]|\bnull\b|\bTrue\b|\bFalse\b|\bNone\b|\d{7}|\de-\d", text)
+    assert not re.search(r"[{}\"]|\bnull\b|\bTrue\b|\bFalse\b|\bNone\b|\d{7}|\de[-+]\d", text)
     told = re.sub(r"\[[^\]]*\]", "", text)  # what stands outside the brackets
     names = {part for path in plan.decisions for part in path.split(".")[2:]}
     assert not [name for name in names if "_" in name and name in told]

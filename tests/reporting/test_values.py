@@ -82,7 +82,7 @@ SLICES = SAGITTAL.model_copy(update={"dimensions": 2})
         ("sampling.batch_size", 1, "1 patch"),
         ("sampling.batch_size", 2, "2 patches"),
         ("sampling.foreground_fraction", 0.33, "33 %"),
-        ("sampling.foreground", "by_label", "a label, then a case that holds it"),
+        ("sampling.foreground", "by_label", "first a label is drawn, then a case that holds it"),
         ("loss", (CrossEntropy(), SoftDice()), "cross-entropy + soft Dice of each patch (smoothed by 0.00001)"),
         (
             "loss",
@@ -104,7 +104,7 @@ SLICES = SAGITTAL.model_copy(update={"dimensions": 2})
         ("inference.mirror_axes", (1,), "along z (axis 1 of the patch)"),
         ("inference.mirror_axes", (), "none"),
         ("augmentation", (), "none"),
-        ("memory", {"training_gb": 7.777, "inference_gb": 0.494}, "7.78 GB to train, 0.49 GB to predict"),
+        ("memory", {"training_gb": 7.777, "inference_gb": 0.494}, "7.78 GB to train, 0.494 GB to predict"),
         ("novelty", {"a_field": [1.5, True, None]}, "a field 1.5 / yes / none"),
     ],
 )
@@ -120,8 +120,11 @@ def test_axes_of_a_slice_are_the_last_two() -> None:
     ("how", "expected"),
     [
         (CTWindow(lower=-79, upper=304, mean=101.25, std=76.9), "clip to -79 … 304, subtract 101, divide by 76.9"),
-        (ZScore(), "subtract the image's mean, divide by its deviation"),
-        (ZScore(inside_mask=True), "subtract the image's mean, divide by its deviation, both of the non-zero region"),
+        (ZScore(), "subtract the image's mean, divide by its standard deviation"),
+        (
+            ZScore(inside_mask=True),
+            "subtract the image's mean, divide by its standard deviation, both of the non-zero region",
+        ),
         (RescaleToUnit(), "map the image's smallest and largest value to 0 and 1"),
         (DivideBy255(), "divide by 255"),
         (NoNormalisation(), "none"),
@@ -130,7 +133,7 @@ def test_axes_of_a_slice_are_the_last_two() -> None:
 def test_normalisation_of_one_channel_and_of_several(how: Any, expected: str) -> None:
     assert in_words("preprocessing.normalisation", (how,), SAGITTAL, ["T1"]) == [expected]
     several = in_words("preprocessing.normalisation", (how, ZScore()), SAGITTAL, ["T1", "T2"])
-    assert several == [f"T1: {expected}", "T2: subtract the image's mean, divide by its deviation"]
+    assert several == [f"T1: {expected}", "T2: subtract the image's mean, divide by its standard deviation"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_normalisation_of_one_channel_and_of_several(how: Any, expected: str) ->
                 "scaling: 0 % of the patches, times 0.7 to 1.4",
             ],
         ),
-        (Noise(), ["noise: 10 % of the patches, of deviation 0 to 0.1"]),
+        (Noise(), ["noise: 10 % of the patches, of standard deviation 0 to 0.1"]),
         (Blur(), ["blur: 20 % of the patches, 50 % of their channels, 0.5 to 1 voxels wide"]),
         (Brightness(), ["brightness: 15 % of the patches, times 0.75 to 1.25"]),
         (Contrast(), ["contrast: 15 % of the patches, times 0.75 to 1.25"]),
@@ -245,7 +248,7 @@ def test_intensities_are_told_where_they_decide() -> None:
     facts = {"foreground_intensities": [{"mean": 101.0, "std": 77.0, "percentile_00_5": -79.0}, {"mean": 5.0}]}
     value = [{"kind": "ct"}, {"kind": "zscore"}]
     told = told_facts(Decision(value=value, rule="normalisation", facts=facts, reason="Because."))
-    assert told == ["labelled voxels of a CT: mean 101, deviation 77, 0.5 % below -79"]
+    assert told == ["labelled voxels of a CT: mean 101, standard deviation 77, 0.5 % below -79"]
     facts = {"foreground_intensities": "not measured, there are no images"}
     assert told_facts(Decision(value=value, rule="normalisation", facts=facts, reason="Because.")) == []
 

@@ -240,6 +240,29 @@ def test_training_by_the_clock_continued(make_job, make_stage, tmp_path, folder)
     assert rows(folder) == rows(tmp_path / "uninterrupted")
 
 
+def said_of_types(caplog):
+    return [record.message for record in caplog.records if "does not compute in" in record.message]
+
+
+def test_another_type_than_planned_is_told_once(make_job, make_stage, monkeypatch, caplog):
+    monkeypatch.setattr("autoseg.training.step.computing_type", lambda device, precision: torch.float16)
+    fit(make_job(make_stage(training={"epochs": 2, "iterations_per_epoch": 1, "precision": "bfloat16"})))
+    assert said_of_types(caplog) == ["cpu does not compute in bfloat16: training in float16, with scaled gradients"]
+
+
+def test_nothing_is_told_of_the_type_that_was_planned(make_job, make_stage, caplog):
+    fit(make_job(make_stage(training={"epochs": 1, "iterations_per_epoch": 1})))
+    assert said_of_types(caplog) == []
+
+
+def test_a_training_goes_on_where_gradients_must_be_scaled(make_job, folder, monkeypatch):
+    """Begun on a GPU that computes in bfloat16, continued on one that does not."""
+    interrupt(make_job(), 4)
+    monkeypatch.setattr("autoseg.training.step.computing_type", lambda device, precision: torch.float16)
+    assert fit(make_job()).epochs == 3
+    assert torch.load(folder / "resume.pt", weights_only=True)["scaler"]["scale"] > 1
+
+
 def test_an_image_with_nan(make_job, prepared, case_in_memory, folder):
     interrupt(make_job(), 4)
     before = (folder / "resume.pt").read_bytes()

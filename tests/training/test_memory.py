@@ -16,7 +16,7 @@ from autoseg.dataset import Description, Labels
 from autoseg.inference.sliding_window import predict_logits
 from autoseg.networks import build_network, count_parameters
 from autoseg.training.augmentation import Batch
-from autoseg.training.memory import WORKSPACE_SHARE, GPURules, inference_bytes, training_bytes
+from autoseg.training.memory import GPURules, inference_bytes, training_bytes
 from autoseg.training.step import make_learner, take_step
 
 CLASSES = Description(name="balls", channels=("MR",), labels=Labels(values={"background": 0, "ball": 1, "box": 2}))
@@ -301,7 +301,3 @@ def test_on_a_gpu_the_image_itself_is_elsewhere(make_stage):
     small = 4 * count_parameters(build_network(stage.network, 1, 3))
     assert inference_bytes(stage, CLASSES, (100, 200, 200), "cuda") == 4 * (1 + 3 + 3 + 1) * voxels + small
     assert inference_bytes(stage, CLASSES, (100, 200, 200), "cpu") == 4 * (1 + 1 + 3 + 3 + 1) * voxels + small
-
-
-def test_every_device_has_its_margin():
-    assert set(WORKSPACE_SHARE) == {"cpu", "cuda", "mps"}

@@ -97,6 +97,22 @@ def test_precision(make_stage, cpu, precision, dtype):
     assert losses[-1] < losses[0]
 
 
+def test_gradients_of_float16_are_scaled(make_stage, cpu, monkeypatch):
+    """A loss of 1e-6 has gradients that float16 alone would round to 0; scaled, they are about those of float32."""
+    plain = {"kind": "sgd", "momentum": 0, "weight_decay": 0}  # the weights move by the rate times the gradient
+    exact = learner_of(make_stage, cpu, optimizer=plain)
+    monkeypatch.setattr("autoseg.training.step.computing_type", lambda device, precision: torch.float16)
+    half = learner_of(make_stage, cpu, optimizer=plain)
+    assert half.scaler.is_enabled() and not exact.scaler.is_enabled()
+    moved = []
+    for learner in (exact, half):
+        before = learner.network.heads[0].weight.detach().clone()
+        lower_loss(learner, 1e-6 * find_loss(learner, batch()), 1e6)
+        moved.append(learner.network.heads[0].weight.detach() - before)
+    assert moved[0].abs().max() > 0.01
+    torch.testing.assert_close(moved[1], moved[0], rtol=0.05, atol=0.02 * float(moved[0].abs().max()))
+
+
 def test_every_resolution_counts_also_after_a_validation(make_stage, cpu):
     deep = {
         "features": [4] * 4,

@@ -61,7 +61,7 @@ def test_nothing_is_timed_twice(plan, volumes, timed):
 
 def test_what_is_told_of_a_workload(volumes):
     assert describe(volumes, "cpu") == (
-        "3-D plain_unet of 4-8-8-8 features, batch 1, patch 16×32×32, float32, sgd, cpu"
+        "3-D plain_unet of 4-8-8-8 features, strides 2×2×2-2×2×2-1×2×2, batch 1, patch 16×32×32, float32, sgd, cpu"
     )
 
 
@@ -122,6 +122,8 @@ VOLUMES = 16 * 32 * 32 * (4 + 8 / 8 + 8 / 64 + 8 / 256) / 1e6  # feature voxels 
         ([("3-D a", 4 * VOLUMES, 0.6), ("3-D b", VOLUMES / 3, 0.1)], 0.3),
         # of the same dimensions, though another is nearer
         ([("2-D a", VOLUMES, 0.7), ("3-D b", 10 * VOLUMES, 1.0)], 0.1),
+        # and of the same kind of network
+        ([("3-D residual_encoder_unet a", VOLUMES, 0.7), ("3-D plain_unet b", 10 * VOLUMES, 1.0)], 0.1),
         # unless there is none
         ([("2-D a", 2 * VOLUMES, 0.7)], 0.35),
     ],

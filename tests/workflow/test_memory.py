@@ -9,7 +9,7 @@ import pytest
 from autoseg.errors import PlanError
 from autoseg.plan import with_settings
 from autoseg.planner import Machine
-from autoseg.workflow.memory import check_memory
+from autoseg.workflow.memory import check_memory, settings_of
 
 STAGE = "stages.3d_fullres.sampling"
 
@@ -34,23 +34,27 @@ def machine(derived, asked):
         asked.append(stage.sampling.batch_size)
         return int(1e9 * stage.sampling.batch_size * math.prod(stage.sampling.patch_size) / patch)
 
-    return Machine("float32", lambda *_: 1.0, training_bytes, lambda *_: 0, workspace_share=0.25)
+    return Machine("float32", lambda *_: 1.0, training_bytes, lambda *_: 0, margin=0.25)
+
+
+def check(changed, machine, before=None):
+    check_memory(changed, "3d_fullres", machine, "--set x", before and before.stages["3d_fullres"])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 6])
 def test_what_fits(derived, machine, batch_size):
     """6 patches and a quarter more are 7.5 GB."""
-    check_memory(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), derived, "3d_fullres", machine)
+    check(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), machine, derived)
 
 
 @pytest.mark.parametrize(("batch_size", "needed"), [(7, "8.8"), (10, "12.5"), (5000, "6250.0")])
 def test_what_does_not_fit_names_the_largest_batch_that_does(derived, machine, asked, batch_size, needed):
     with pytest.raises(PlanError) as raised:
-        check_memory(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), derived, "3d_fullres", machine)
+        check(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), machine, derived)
     patch = " × ".join(map(str, derived.stages["3d_fullres"].sampling.patch_size))
     assert str(raised.value) == (
-        f"--set: {STAGE}.batch_size={batch_size} with patches of {patch} voxels needs {needed} of 8.0 GB. The largest "
-        f"batch that fits is 6: --set {STAGE}.batch_size=6"
+        f"--set x: stage 3d_fullres with 4→8 features, batches of {batch_size} and patches of {patch} voxels needs "
+        f"{needed} of 8.0 GB. The largest batch that fits is 6: --set {STAGE}.batch_size=6"
     )
     assert len(asked) <= 2 + math.ceil(math.log2(batch_size + 1))
 
@@ -59,24 +63,45 @@ def test_where_not_even_one_patch_fits_the_need_is_told(derived, machine):
     """Eight times the voxels, and a quarter more, are 10 GB a patch."""
     z, y, x = (2 * n for n in derived.stages["3d_fullres"].sampling.patch_size)
     with pytest.raises(PlanError) as raised:
-        check_memory(with_settings(derived, [f"{STAGE}.patch_size=[{z}, {y}, {x}]"]), derived, "3d_fullres", machine)
+        check(with_settings(derived, [f"{STAGE}.patch_size=[{z}, {y}, {x}]"]), machine, derived)
     assert str(raised.value) == (
-        f"--set: {STAGE}.batch_size=4 with patches of {z} × {y} × {x} voxels needs 40.0 of 8.0 GB, and even a single "
-        f"patch needs 10.0 GB. Set a smaller patch ({STAGE}.patch_size) or fewer features, or raise the memory "
-        "(--memory)."
+        f"--set x: stage 3d_fullres with 4→8 features, batches of 4 and patches of {z} × {y} × {x} voxels needs 40.0 "
+        f"of 8.0 GB. Even a batch of 1 needs 10.0 GB. Set a smaller patch ({STAGE}.patch_size) or fewer features "
+        "(stages.3d_fullres.network.features), or plan for more memory (autoseg plan … --memory GB)."
     )
 
 
 def test_a_need_just_above_the_memory_is_told_apart_from_it(derived, machine):
     with pytest.raises(PlanError, match=r"needs 8\.03 of 8\.00 GB"):
-        close = machine._replace(workspace_share=0.147)
-        check_memory(with_settings(derived, [f"{STAGE}.batch_size=7"]), derived, "3d_fullres", close)
+        check(with_settings(derived, [f"{STAGE}.batch_size=7"]), machine._replace(margin=0.147), derived)
 
 
-def test_what_needs_no_more_than_what_was_derived_is_not_refused(derived, machine):
+def test_what_needs_no_more_than_what_was_derived_is_not_refused(derived, machine, asked):
     """nnU-Net's presets count otherwise: their batches may need more by prediction, whatever else is set."""
     large = with_settings(derived, [f"{STAGE}.batch_size=9"])
-    check_memory(with_settings(large, ["stages.3d_fullres.training.epochs=3"]), large, "3d_fullres", machine)
-    check_memory(with_settings(large, [f"{STAGE}.batch_size=8"]), large, "3d_fullres", machine)
+    check(with_settings(large, ["stages.3d_fullres.training.epochs=3"]), machine, large)
+    assert asked == []  # epochs take no memory
+    check(with_settings(large, [f"{STAGE}.batch_size=8"]), machine, large)
     with pytest.raises(PlanError, match="The largest batch that fits is 6"):
-        check_memory(with_settings(large, [f"{STAGE}.batch_size=10"]), large, "3d_fullres", machine)
+        check(with_settings(large, [f"{STAGE}.batch_size=10"]), machine, large)
+
+
+def test_what_was_not_derived_must_fit(derived, machine):
+    check(derived, machine)
+    with pytest.raises(PlanError, match=r"needs 11.2 of 8.0 GB\. The largest batch that fits is 6"):
+        check(with_settings(derived, [f"{STAGE}.batch_size=9"]), machine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ([f"{STAGE}.patch_size=[8,8,8]"], [0]),
+        (["stages.*.network.features=[4,8]", "stages.2d.sampling.batch_size=3", f"{STAGE}.batch_size=9"], [0, 2]),
+        (["stages.3d_fullres.training.seed=1", "stages.3d_fullres.training.precision=float32"], [1]),
+        (["stages.3d_fullres.training={}", "stages.3d_fullres.inference.overlap=0.5"], [0]),  # the precision with it
+        (["stages.3d_fullres.network.features.0=64"], [0]),
+        (["stages.2d.sampling.batch_size=3"], []),
+    ],
+)
+def test_the_settings_that_decide_a_need_are_named(settings, named):
+    assert settings_of("3d_fullres", settings) == " ".join(f"--set {settings[place]}" for place in named)

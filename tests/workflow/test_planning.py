@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
-from autoseg.plan import Budget, Timing, with_settings
-from autoseg.workflow import Request, Workspace, machine, make_plan, plan_in_workspace, planning
-from autoseg.workflow.planning import resolve_budget, retarget
+from autoseg.fingerprint import write_fingerprint
+from autoseg.plan import Budget, Decision, Timing, with_settings
+from autoseg.planner.normalisation import NOT_MEASURED, REPEAT, planned_without_images
+from autoseg.workflow import Request, Workspace, changed_plan, machine, make_plan, plan_in_workspace, planning
+from autoseg.workflow.like import retarget
+from autoseg.workflow.planning import resolve_budget
 
 ASKED = Request(device="cpu", memory_gb=4.0)
 
@@ -116,7 +120,7 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(fingerprint):
     with pytest.raises(PlanError) as raised:
         make_plan(fingerprint, budget, settings=["stages.3d_fullres.sampling.batch_size=5000"])
     message = str(raised.value)
-    assert "stages.3d_fullres.sampling.batch_size=5000" in message
+    assert message.startswith("--set stages.3d_fullres.sampling.batch_size=5000: stage 3d_fullres with ")
     assert "of 1.0 GB. The largest batch that fits is " in message
     largest = int(message.rpartition("=")[2])
     assert make_plan(fingerprint, budget, settings=[f"stages.3d_fullres.sampling.batch_size={largest}"])
@@ -125,8 +129,79 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(fingerprint):
 
 
 def test_a_patch_of_which_not_even_one_fits(fingerprint):
-    with pytest.raises(PlanError, match=r"even a single patch needs [0-9.]+ GB. Set a smaller patch"):
-        make_plan(fingerprint, Budget(memory_gb=1), settings=["stages.2d.sampling.patch_size=[8192, 8192]"])
+    settings = ["stages.2d.training.seed=3", "stages.2d.sampling.patch_size=[8192, 8192]"]
+    with pytest.raises(PlanError, match=r"Even a batch of 1 needs [0-9.]+ GB. Set a smaller patch") as raised:
+        make_plan(fingerprint, Budget(memory_gb=1), settings=settings)
+    assert str(raised.value).startswith("--set stages.2d.sampling.patch_size=[8192, 8192]: stage 2d with ")
+
+
+@pytest.fixture
+def arithmetic(monkeypatch):
+    """A machine of arithmetic: 10 kB to train and 100 kB to predict a voxel, a quarter more of each."""
+
+    def training_bytes(stage, dataset, device):
+        return 10_000 * stage.sampling.batch_size * math.prod(stage.sampling.patch_size)
+
+    monkeypatch.setattr(machine, "training_bytes", training_bytes)
+    monkeypatch.setattr(machine, "inference_bytes", lambda stage, dataset, shape, device: 100_000 * math.prod(shape))
+
+
+def training_gb(stage):
+    return 1.25 * 10_000 * stage.sampling.batch_size * math.prod(stage.sampling.patch_size) / 1e9
+
+
+def predicted(plan, stage="2d"):
+    return plan.decisions[f"stages.{stage}.memory"]
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_what_a_changed_stage_needs_is_predicted_again(fingerprint):
+    derived = make_plan(fingerprint, Budget(memory_gb=4))
+    assert predicted(derived).value["training_gb"] == pytest.approx(training_gb(derived.stages["2d"]), abs=0.001)
+    changed = make_plan(fingerprint, Budget(memory_gb=4), settings=["stages.2d.sampling.batch_size=1"])
+    assert changed.stages["2d"].sampling.batch_size == 1 < derived.stages["2d"].sampling.batch_size
+    assert predicted(changed).value["training_gb"] == pytest.approx(training_gb(changed.stages["2d"]), abs=0.001)
+    assert predicted(changed).value["inference_gb"] == predicted(derived).value["inference_gb"]
+    assert predicted(changed, "3d_fullres") == predicted(derived, "3d_fullres")
+    order = list(changed.decisions)
+    assert order.index("stages.2d.memory") > order.index("stages.2d.sampling.batch_size")  # so it holds
+    seeded = make_plan(fingerprint, Budget(memory_gb=4), settings=["stages.2d.training.seed=5"])
+    assert predicted(seeded) == predicted(derived)
+    assert list(seeded.decisions)[-1] == "stages.2d.memory"
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_a_prediction_that_no_longer_fits_is_warned_of(fingerprint):
+    """A quarter of the voxel's size makes 16 times as many in a volume."""
+    derived = make_plan(fingerprint, Budget(memory_gb=4))
+    z, y, x = derived.stages["3d_fullres"].preprocessing.spacing_mm
+    fine = [f"stages.3d_fullres.preprocessing.spacing_mm=[{z}, {y / 4}, {x / 4}]"]
+    changed = make_plan(fingerprint, Budget(memory_gb=4), settings=fine)
+    before, after = (predicted(plan, "3d_fullres").value["inference_gb"] for plan in (derived, changed))
+    assert before < 4 < after == pytest.approx(16 * before, rel=0.1)
+    [warning] = set(changed.warnings) - set(derived.warnings)
+    assert "3d_fullres" in warning and "the budget has 4 GB" in warning
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_values_set_for_a_training(fingerprint, workspace):
+    plan = plan_in_workspace(fingerprint, workspace, "default", ASKED)
+    write_fingerprint(workspace.fingerprint_file, fingerprint)
+    assert changed_plan(workspace, "default", []) == plan
+    settings = ["stages.2d.sampling.batch_size=1"]
+    changed = changed_plan(workspace, "default", settings)
+    assert predicted(changed).value["training_gb"] == pytest.approx(training_gb(changed.stages["2d"]), abs=0.001)
+    assert workspace.read_plan() == plan
+    with pytest.raises(PlanError, match=r"^--set stages\.2d\.sampling\.batch_size=5000: stage 2d with .* of 4\.0 GB"):
+        changed_plan(workspace, "default", ["stages.2d.sampling.batch_size=5000"])
+    # Without the facts that the plan was made from it is not known what the stage needs; nothing wrong is told.
+    write_fingerprint(workspace.fingerprint_file, fingerprint.model_copy(update={"cases": fingerprint.cases[1:]}))
+    unknown = changed_plan(workspace, "default", settings)
+    assert unknown.stages == changed.stages
+    assert "stages.2d.memory" not in unknown.decisions
+    assert predicted(unknown, "3d_fullres") == predicted(plan, "3d_fullres")
+    workspace.fingerprint_file.unlink()
+    assert changed_plan(workspace, "default", settings) == unknown
 
 
 # The budget of a request
@@ -149,9 +224,18 @@ def test_budgets(request_, budget, monkeypatch):
     assert resolve_budget(request_) == budget
 
 
-def test_a_device_nobody_knows():
-    with pytest.raises(PlanError, match=r"^--device tpu: expected auto, cpu, cuda or mps\.$"):
-        resolve_budget(Request(device="tpu"))
+@pytest.mark.parametrize("name", ["tpu", "cuda:1", "cuda:x"])
+def test_a_device_that_is_not_here_by_its_number_or_that_nobody_knows(name):
+    with pytest.raises(AutosegError, match=f"^device '{name}' is not to be had on this machine. There is: cpu "):
+        resolve_budget(Request(device=name))
+
+
+def test_a_gpu_by_its_number(monkeypatch):
+    """The plan is for GPUs, of the memory that this one has."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(planning, "memory_gb", lambda device: {0: 80.0, 1: 11.0}[device.index])
+    assert resolve_budget(Request(device="cuda:1")) == Budget(device="cuda", memory_gb=11.0)
 
 
 # Which plan is used again
@@ -217,6 +301,26 @@ def test_a_plan_that_models_were_trained_by_is_not_replaced(fingerprint, workspa
     assert plan_in_workspace(fingerprint, workspace, "second", ASKED).name == "second"
 
 
+def timed_plan(plan, seconds):
+    """A plan for minutes, made on a GPU that takes so many seconds a step."""
+    timings = (Timing(workload="3-D something", feature_voxels=1.0, seconds=seconds),)
+    budget = Budget(device="cuda", memory_gb=4, minutes=5, machine="a GPU", timings=timings)
+    return plan.model_copy(update={"name": f"timed-{seconds}", "budget": budget})
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2])
+def test_other_timings_than_the_plan_was_made_with(fingerprint, plan, workspace, seconds):
+    asked = Request(device="cuda", memory_gb=4, minutes=5, preset="nnunet", timings=timed_plan(plan, 0.1))
+    first = plan_in_workspace(fingerprint, workspace, "default", asked)
+    begin_training(workspace, first)
+    again = asked._replace(timings=timed_plan(plan, seconds))
+    if seconds == 0.1:
+        assert plan_in_workspace(fingerprint, workspace, "default", again) == first
+        return
+    with pytest.raises(WorkspaceError, match=r"\(--timings timed-0\.2, the plan was made with others\)"):
+        plan_in_workspace(fingerprint, workspace, "default", again)
+
+
 def test_a_plan_for_other_labels_is_derived_again_or_refused(fingerprint, workspace):
     first = plan_in_workspace(fingerprint, workspace, "default", ASKED)
     labels = Labels(values={"background": 0, "kidney": 1, "tumour": 2, "cyst": 3})
@@ -233,6 +337,7 @@ def test_a_plan_for_other_labels_is_derived_again_or_refused(fingerprint, worksp
 # A plan like another
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_the_stages_of_another_plan(fingerprint, plan, workspace):
     taken = plan_in_workspace(fingerprint, workspace, "taken", Request(like=plan))
     assert taken.stages == plan.stages
@@ -241,8 +346,71 @@ def test_the_stages_of_another_plan(fingerprint, plan, workspace):
     changed = plan_in_workspace(fingerprint, workspace, "taken", with_more)
     assert changed.stages["2d"].training.seed == 5
     assert changed.stages["3d_fullres"] == plan.stages["3d_fullres"]
+    assert {path: decision.rule for path, decision in changed.decisions.items()} == {
+        "stages.2d": "like",
+        "stages.3d_fullres": "like",
+        "stages.2d.training.seed": "hand-set",
+    }
 
 
+@pytest.mark.usefixtures("arithmetic")
+def test_the_warnings_of_a_plan_that_is_taken_are_of_this_dataset(fingerprint, plan, workspace):
+    other = plan.model_copy(update={"warnings": ("A case of the other dataset is far too large.",)})
+    assert plan_in_workspace(fingerprint, workspace, "a", Request(like=other)).warnings == ()
+    unseen = fingerprint.model_copy(update={"intensities": (), "image_intensities": ()})
+    assert plan_in_workspace(unseen, workspace, "b", Request(like=other)).warnings == (REPEAT,)
+    first, *rest = fingerprint.cases
+    in_cm = first.model_copy(update={"spacing_mm": tuple(10 * size for size in first.spacing_mm)})
+    odd = fingerprint.model_copy(update={"cases": (in_cm, *rest)})
+    [warning] = plan_in_workspace(odd, workspace, "c", Request(like=other)).warnings
+    assert first.name in warning
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_a_plan_made_without_images_is_not_taken(fingerprint, plan, workspace):
+    paths = [f"stages.{name}.preprocessing.normalisation" for name in plan.stages]
+    unmeasured = Decision(value=[], rule="x", facts={"foreground_intensities": NOT_MEASURED}, reason="x")
+    blind = plan.model_copy(update={"decisions": dict.fromkeys(paths, unmeasured)})
+    assert planned_without_images(blind)
+    with pytest.raises(PlanError) as raised:
+        plan_in_workspace(fingerprint, workspace, "taken", Request(like=blind))
+    remedy = 'stages.*.preprocessing.normalisation=[{"kind":"zscore"}]'
+    assert str(raised.value) == (
+        "--like: plan 'default' was made from label maps alone, so its normalisation was not measured on any image. "
+        "Derive it again with its images and take that one, or set the normalisation by hand, one entry a channel "
+        f"(--set '{remedy}')."
+    )
+    assert not workspace.path.exists()
+    taken = plan_in_workspace(fingerprint, workspace, "taken", Request(like=blind, settings=[remedy]))
+    assert {stage.preprocessing.normalisation[0].kind for stage in taken.stages.values()} == {"zscore"}
+
+
+@pytest.mark.usefixtures("arithmetic")
+@pytest.mark.parametrize(
+    ("like", "settings", "memory_gb", "named"),
+    [
+        (None, [], 0.001, "--like default: stage 2d with 4→8 features, batches of 1 and "),
+        (None, ["stages.2d.sampling.batch_size=9999"], 1.0, "--like default --set stages.2d.sampling.batch_size=9999:"),
+        # What nnU-Net's rules found to fit a memory is taken for as much; nothing larger is.
+        ("nnunet", [], 0.001, None),
+        ("nnunet", [], 0.0009, "--like default: stage 2d"),
+        ("nnunet", ["stages.2d.sampling.batch_size=2"], 0.001, "--like default --set stages.2d.sampling.batch_size=2:"),
+        ("standard", [], 0.001, "--like default: stage 2d"),
+    ],
+)
+def test_a_plan_that_is_taken_fits_the_memory(fingerprint, plan, workspace, like, settings, memory_gb, named):
+    other = plan.model_copy(update={"preset": like, "budget": Budget(memory_gb=0.001)})
+    asked = Request(device="cpu", memory_gb=memory_gb, like=other, settings=settings)
+    if named is None:
+        assert plan_in_workspace(fingerprint, workspace, "taken", asked).stages == plan.stages
+        return
+    with pytest.raises(PlanError) as raised:
+        plan_in_workspace(fingerprint, workspace, "taken", asked)
+    assert str(raised.value).startswith(named)
+    assert not workspace.path.exists()
+
+
+@pytest.mark.usefixtures("arithmetic")
 @pytest.mark.parametrize("options", [{}, {"settings": ["stages.2d.training.seed=5"]}, {"minutes": 3.0}])
 def test_asking_for_another_plan_twice_changes_nothing(fingerprint, plan, workspace, options):
     asked = Request(like=plan, **options)
@@ -254,6 +422,7 @@ def test_asking_for_another_plan_twice_changes_nothing(fingerprint, plan, worksp
         plan_in_workspace(fingerprint, workspace, "taken", Request(like=other))
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_stages_that_were_taken_were_not_derived_by_a_preset(fingerprint, plan, workspace):
     taken = plan_in_workspace(fingerprint, workspace, "taken", Request(like=plan))
     assert taken.preset is None
