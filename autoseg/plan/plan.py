@@ -14,7 +14,7 @@ from autoseg.plan.loss import CrossEntropy, LossTerm
 from autoseg.plan.network import Axes, Network
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.sampling import Sampling
-from autoseg.plan.training import SGD, Optimizer, Poly, Training
+from autoseg.plan.training import SGD, Optimizer, Poly, Precision, Training
 
 Device = Literal["cpu", "cuda", "mps"]
 PresetName = Literal["standard", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl"]
@@ -43,6 +43,7 @@ class Budget(Frozen):
         device: what it is trained on.
         memory_gb: memory of that device for training, GB.
         minutes: training time of one model; None trains as long as nnU-Net does.
+        precision: number type that the device trains fastest in; None until it was asked.
         machine: that was timed; empty where none was.
         timings: what it was measured to do. They are all a plan knows of its machine's speed, so that the
             same budget gives the same plan.
@@ -51,6 +52,7 @@ class Budget(Frozen):
     device: Device = "cpu"
     memory_gb: float = Field(default=8.0, gt=0)
     minutes: float | None = Field(default=None, gt=0)
+    precision: Precision | None = None
     machine: str = ""
     timings: tuple[Timing, ...] = ()
 

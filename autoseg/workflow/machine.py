@@ -91,7 +91,7 @@ def machine_for(budget: Budget, recorded: Sequence[Timing] = ()) -> tuple[Machin
     Memory is predicted, so the device need not be there; its speed is measured or recorded.
 
     Args:
-        budget: device, and timings if it is another machine's.
+        budget: device, and precision and timings if it is another machine's.
         recorded: earlier timings of this machine; what is among them is not timed again.
     """
     device = present(budget.device)
@@ -99,7 +99,7 @@ def machine_for(budget: Budget, recorded: Sequence[Timing] = ()) -> tuple[Machin
     # GPUs of the last years compute in bfloat16.
     elsewhere: Precision = "bfloat16" if budget.device == "cuda" else "float32"
     machine = Machine(
-        best_precision(device) if device else elsewhere,
+        budget.precision or (best_precision(device) if device else elsewhere),
         stopwatch.seconds_per_iteration,
         _each_once(budget.device),
         lambda stage, dataset, shape: inference_bytes(stage, dataset, shape, budget.device),

@@ -63,6 +63,8 @@ def check_request(request: Request) -> Request:
             f"--preset {request.preset} derives the stages, --like {request.like.name} takes them as they are: "
             "give one of the two."
         )
+    if request.like is not None and request.timings is not None:
+        raise PlanError("--timings chooses networks that are fast enough, --like takes them as they are: give one.")
     if request.timings is not None and request.minutes is None:
         raise PlanError("--timings says how fast a machine is, which counts only with --minutes: give both.")
     if request.timings is not None and not request.timings.budget.timings:
@@ -99,7 +101,8 @@ def make_plan(
     machine, stopwatch = machine_for(budget, recorded)
     plan = derive_plan(fingerprint, budget, machine, name, preset)
     # Times taken in proportion to those of the budget are no measurements; the budget's give them again.
-    known = {"machine": stopwatch.machine, "timings": budget.timings or tuple(stopwatch.timings)}
+    timings = budget.timings or tuple(stopwatch.timings)
+    known = {"precision": machine.precision, "machine": stopwatch.machine, "timings": timings}
     plan = plan.model_copy(update={"budget": budget.model_copy(update=known)})
     return set_by_hand(plan, settings, fingerprint, machine)
 
@@ -181,22 +184,23 @@ def resolve_budget(request: Request) -> Budget:
         AutosegError: no such device.
         PlanError: the timings are of another kind of device.
     """
+    recorded = request.timings.budget if request.timings else Budget()
     chosen, device = resolve_device(request.device)
     memory = request.memory_gb
     if memory is None and request.preset in PRESETS:
         memory = PRESETS[request.preset].reference_gb  # nnU-Net's own target, whatever there is
     if memory is None:
-        memory = round(memory_gb(device), 1) if device else Budget().memory_gb
+        memory = round(memory_gb(device), 1) if device else recorded.memory_gb
     budget = Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
     if request.timings is None:
         return budget
-    recorded = request.timings.budget
     if recorded.device != chosen:
         raise PlanError(
             f"--timings: plan '{request.timings.name}' was timed on {recorded.device}, "
-            f"the plan asked for is for {chosen}."
+            f"the plan asked for is for {chosen}: add --device {recorded.device}."
         )
-    return budget.model_copy(update={"machine": recorded.machine, "timings": recorded.timings})
+    known = recorded.model_dump(include={"precision", "machine"})
+    return budget.model_copy(update={**known, "timings": recorded.timings})
 
 
 def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:

@@ -156,7 +156,7 @@ def test_timings_of_the_budget_count_on_this_machine_too(plan, volumes, timed):
 
 def test_a_plan_keeps_the_timings_it_was_given_and_records_no_estimates(fingerprint, timed):
     known = Timing(workload="3-D a", feature_voxels=2.0, seconds=0.01)
-    budget = Budget(device="cuda", minutes=5, machine="a GPU", timings=(known,))
+    budget = Budget(device="cuda", minutes=5, precision="float16", machine="a GPU", timings=(known,))
     plan = planning.make_plan(fingerprint, budget, preset="nnunet")
     assert plan.budget == budget
     assert timed == []

@@ -36,7 +36,8 @@ def begin_training(workspace, plan):
 
 def test_make_plan_sets_values_by_hand(fingerprint):
     plan = make_plan(fingerprint, Budget(memory_gb=4), "mine", ["stages.2d.training.epochs=3"])
-    assert (plan.name, plan.budget, plan.stages["2d"].training.epochs) == ("mine", Budget(memory_gb=4), 3)
+    budget = Budget(memory_gb=4, precision=plan.stages["2d"].training.precision)
+    assert (plan.name, plan.budget, plan.stages["2d"].training.epochs) == ("mine", budget, 3)
     assert plan.decisions["stages.2d.training.epochs"].rule == "hand-set"
     with pytest.raises(PlanError, match="--set stages.2d.training.epoch: stages.2d.training has no 'epoch'; did you"):
         make_plan(fingerprint, Budget(), settings=["stages.2d.training.epoch=3"])
@@ -106,6 +107,16 @@ def test_another_machine_is_as_fast_as_its_timings_say(fingerprint, monkeypatch)
     assert fast.budget.machine == "a GPU"
     for timed in fast.budget.timings:
         assert timed.seconds == pytest.approx(0.005 * timed.feature_voxels, rel=0.01)
+
+
+def test_another_machine_computes_in_what_its_plan_says(fingerprint, plan, monkeypatch):
+    monkeypatch.setattr(machine, "seconds_per_iteration", never)
+    old = timed_plan(plan, 0.1)
+    old = old.model_copy(update={"budget": old.budget.model_copy(update={"precision": "float16"})})
+    asked = Request(device="cuda", memory_gb=4, minutes=5, preset="nnunet", timings=old)
+    made = make_plan(fingerprint, resolve_budget(asked), preset="nnunet")
+    assert {stage.training.precision for stage in made.stages.values()} == {"float16"}
+    assert make_plan(fingerprint, made.budget, preset="nnunet").model_dump_json() == made.model_dump_json()
 
 
 def never(stage, dataset, device):
@@ -429,6 +440,11 @@ def test_stages_that_were_taken_were_not_derived_by_a_preset(fingerprint, plan, 
     begin_training(workspace, taken)
     with pytest.raises(WorkspaceError, match=r"\(--preset standard, the plan was not derived by a preset\)"):
         plan_in_workspace(fingerprint, workspace, "taken", Request(preset="standard"))
+
+
+def test_stages_that_are_taken_are_not_timed(fingerprint, plan, workspace):
+    with pytest.raises(PlanError, match="--timings chooses networks that are fast enough, --like takes them as they"):
+        plan_in_workspace(fingerprint, workspace, "default", Request(like=plan, minutes=5, timings=timed_plan(plan, 1)))
 
 
 def test_stages_are_derived_or_taken(fingerprint, plan, workspace):
