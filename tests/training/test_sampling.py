@@ -138,10 +138,31 @@ def test_with_an_ignore_label_other_patches_are_centred_on_what_was_annotated(ma
         assert foreground.labels[4, 8, 8] == 1
 
 
-def test_without_foreground_patches_nothing_is_looked_up(make_source):
-    unread = SimpleNamespace()  # without `located`
-    make_source(HELD, foreground_fraction=0.0, foreground="by_label", record=unread).batch(0)
-    make_source(HELD, record=unread).batch(0)
+class CountingRecord:
+    """Of a case that holds one voxel of the first target; counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    @property
+    def located(self):
+        self.asked += 1
+        return (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "asked"),
+    [
+        ({"foreground": "by_label", "foreground_fraction": 0.0}, 0),
+        ({"foreground": "by_case"}, 0),
+        ({"foreground": "by_label"}, len(HELD)),
+    ],
+)
+def test_what_a_case_holds_is_asked_only_where_patches_are_drawn_by_label(make_source, sampling, asked):
+    record = CountingRecord()
+    batch = make_source([(0,)] * len(HELD), record=record, **sampling).batch(0)
+    assert record.asked == asked
+    assert [sample.image.shape for sample in batch] == [(1, 8, 16, 16)] * 2
 
 
 def test_holders():

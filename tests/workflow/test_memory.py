@@ -41,10 +41,11 @@ def check(changed, machine, before=None):
     check_memory(changed, "3d_fullres", machine, "--set x", before and before.stages["3d_fullres"])
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 6])
-def test_what_fits(derived, machine, batch_size):
-    """6 patches and a quarter more are 7.5 GB."""
+@pytest.mark.parametrize(("batch_size", "needs_asked"), [(1, [1]), (4, []), (6, [6])])
+def test_what_fits_is_let_through_after_one_question(derived, machine, asked, batch_size, needs_asked):
+    """6 patches and a quarter more are 7.5 GB; batches of 4 are what was derived."""
     check(with_settings(derived, [f"{STAGE}.batch_size={batch_size}"]), machine, derived)
+    assert asked == needs_asked
 
 
 @pytest.mark.parametrize(("batch_size", "needed"), [(7, "8.8"), (10, "12.5"), (5000, "6250.0")])
