@@ -7,14 +7,14 @@ import pytest
 from autoseg.plan.training import SGD, AdamW
 from autoseg.planner.optimizer import optimizer
 
-SHORT = AdamW(learning_rate=0.004)
+SHORT = AdamW(learning_rate=0.004, weight_decay=0.02)
 
 
 @pytest.mark.parametrize(
     ("iterations", "expected", "word"),
     [
-        (300, AdamW(learning_rate=0.004), "few"),
-        (9_999, AdamW(learning_rate=0.004), "few"),
+        (300, SHORT, "few"),
+        (9_999, SHORT, "few"),
         (10_000, SGD(), "as in nnU-Net"),
         (250_000, SGD(), "as in nnU-Net"),
     ],
