@@ -1,21 +1,32 @@
 """One function over many cases, in several processes.
 
 Comes in: a function of one item, the items, a number of processes. Goes out: the results, in
-the order of the items. A process that dies is an error that says so; nothing waits for it.
+the order of the items. What a process was doing when it died is done once more, alone; nothing waits
+for the dead.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from autoseg.errors import AutosegError
-from autoseg.progress import Progress, Step, silent
+from autoseg.memory import forget_peak, peak_memory_bytes
+from autoseg.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 0.1  # how often the memory of the processes is looked at
+ORPHAN_SECONDS = 1.0  # how often an idle process looks whether the one that started it is still there
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,8 +44,12 @@ def map_items(
     description: str,
     progress: Progress = silent,
     name: Callable[[Item], str] = str,
+    apart: bool = False,
 ) -> list[Result]:
     """Applies a function to every item; results come in the order of the items.
+
+    A process that is killed, as Linux does when memory runs out, takes no other with it. It is not replaced, so
+    the rest have more memory; and its item is done again at the end, with no other process beside it.
 
     Args:
         function: of one item; with more than one job it must be importable by name.
@@ -42,50 +57,209 @@ def map_items(
         jobs: processes at most; 1 stays in this process, None takes one a core.
         description: what is being done, for the progress display and for errors.
         progress: told of every finished item.
-        name: of an item, for the progress display.
+        name: of an item, for the progress display and for errors.
+        apart: start a process even for one job, so that its death is not that of this one.
 
     Raises:
-        AutosegError: a process was killed, most likely for want of memory.
+        AutosegError: a process died over an item twice, most likely for want of memory. All others are done.
         Exception: the first one `function` raises; items not yet begun are dropped.
     """
     jobs = min(available_cores() if jobs is None else jobs, len(items))
+    results: dict[int, Result] = {}
     with progress(description, len(items)) as step:
-        if jobs <= 1:
-            return [_done(function(item), step, name(item)) for item in items]
-        return _pooled(function, items, jobs, description, step, name)
+
+        def done(index: int, result: Result) -> None:
+            results[index] = result
+            step(1, name(items[index]))
+
+        if jobs <= 1 and not apart:
+            for index, item in enumerate(items):
+                done(index, function(item))
+        elif items:
+            deaths = _Pool(function, items, jobs, done).run(range(len(items)))
+            for death in deaths:
+                case = name(items[death.item])
+                logger.warning("warning: %s: %s %s. It is tried once more, alone.", description, case, death)
+            again = [last for death in deaths for last in _Pool(function, items, 1, done).run([death.item])]
+            if again:
+                raise AutosegError(_obituary(description, [(name(items[death.item]), death) for death in again]))
+    return [results[index] for index in range(len(items))]
 
 
-def _done(result: Result, step: Step, note: str) -> Result:
-    step(1, note)
-    return result
+class _Death(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        item: number of the one it was at.
+        exit_code: the negative number of a signal, or what it exited with.
+        peak_bytes: the most memory it was seen to have resident during that item; 0 if unknown.
+    """
+
+    item: int
+    exit_code: int
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        used = f", having used {self.peak_bytes / 1e9:.2f} GB of memory" if self.peak_bytes else ""
+        return f"ended its process ({_reason(self.exit_code)}{used})"
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside, by what ends processes when memory runs out."""
+        return self.exit_code == -9
 
 
-def _pooled(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    jobs: int,
-    description: str,
-    step: Step,
-    name: Callable[[Item], str],
-) -> list[Result]:
-    # fork starts in milliseconds and needs no `if __name__ == "__main__"` in a user's script;
-    # elsewhere than on Linux it is unsafe or absent.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
+def _obituary(description: str, deaths: Sequence[tuple[str, _Death]]) -> str:
+    """What is said of items that cannot be done."""
+    first, death = deaths[0]
+    others = f" So did {', '.join(name for name, _ in deaths[1:])}." if len(deaths) > 1 else ""
+    if death.killed:
+        remedy = "Most likely memory ran out: run the same command where there is more, or leave the case out."
+    else:
+        remedy = "Is a file of it damaged? Mend it, or leave the case out, and run the same command again."
+    return f"{description}: {first} {death}, and it was alone.{others} All others are done. {remedy}"
+
+
+def _reason(exit_code: int) -> str:
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"exit code {exit_code}"
+
+
+class _Worker(Generic[Item]):
+    """A process that does one item after the other."""
+
+    def __init__(self, function: Callable[[Item], Any], items: Sequence[Item]) -> None:
+        # fork starts in milliseconds and needs no `if __name__ == "__main__"` in a user's script;
+        # elsewhere than on Linux it is unsafe or absent.
+        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self.pipe: Connection
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(function, theirs, os.getpid()), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        self.index: int | None = None
+        self.peak_bytes = 0
+        self._items = items
+
+    def give(self, index: int) -> None:
+        """Hands out an item; a dead process is noticed when its answer is read."""
+        self.index, self.peak_bytes = index, 0
+        with suppress(OSError):
+            self.pipe.send((self._items[index],))
+
+    def observe(self) -> None:
+        """Looks at its memory, while there is something to see."""
+        self.peak_bytes = max(self.peak_bytes, peak_memory_bytes(self.process.pid))
+
+    def end(self) -> int:
+        """Dismisses it if it is idle, ends it if it is not; its exit code."""
+        if self.index is None:
+            with suppress(OSError):
+                self.pipe.send(None)
+        else:
+            self.process.terminate()
+        self.pipe.close()
+        self.process.join()
+        code: int = self.process.exitcode
+        return code
+
+
+class _Pool(Generic[Item, Result]):
+    """Processes that share the items. A dead one is not replaced while others live."""
+
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        jobs: int,
+        done: Callable[[int, Result], None],
+    ) -> None:
+        self._function, self._items, self._jobs, self._done = function, items, jobs, done
+        self._waiting: deque[int] = deque()
+        self._failure: Exception | None = None
+        self._deaths: list[_Death] = []
+
+    def run(self, indices: Iterable[int]) -> list[_Death]:
+        """Does items; returns the deaths. When the last process has died, the rest is done in one at a time."""
+        self._waiting.extend(indices)
+        jobs = self._jobs
+        while self._waiting:
+            self._run(min(jobs, len(self._waiting)))
+            jobs = 1
+        if self._failure is not None:
+            raise self._failure
+        return self._deaths
+
+    def _run(self, jobs: int) -> None:
+        workers: list[_Worker[Item]] = []
         try:
-            futures = {pool.submit(function, item): item for item in items}
-            for future in as_completed(futures):
-                future.result()
-                step(1, name(futures[future]))
-        except BrokenProcessPool:
-            raise AutosegError(
-                f"{description}: a worker process was killed, most likely because memory ran out. "
-                f"Run the same command again with fewer than {jobs} jobs (--jobs {max(1, jobs // 2)})."
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
+            for _ in range(jobs):
+                workers.append(_Worker(self._function, self._items))
+                workers[-1].give(self._waiting.popleft())
+            while busy := [worker for worker in workers if worker.index is not None]:
+                ready = wait([worker.pipe for worker in busy], SAMPLE_SECONDS)
+                for worker in busy:
+                    if worker.pipe in ready and not self._hear(worker):
+                        workers.remove(worker)
+                    elif worker.index is not None:
+                        worker.observe()
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def _hear(self, worker: _Worker[Item]) -> bool:
+        """Takes an answer and hands out the next item; False if there is none because the process died."""
+        assert worker.index is not None
+        try:
+            fine, answer = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.process.join()
+            self._deaths.append(_Death(worker.index, worker.end(), worker.peak_bytes))
+            return False
+        if fine:
+            self._done(worker.index, answer)
+        elif self._failure is None:
+            self._failure = answer
+            self._waiting.clear()
+        worker.index = None
+        if self._waiting:
+            worker.give(self._waiting.popleft())
+        return True
+
+
+def _work(function: Callable[[Any], Any], pipe: Connection, parent: int) -> None:
+    """The life of a worker process."""
+    _one_thread()
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            while not pipe.poll(ORPHAN_SECONDS):
+                if os.getppid() != parent:
+                    return
+            task = pipe.recv()
+            if task is None:
+                return
+            forget_peak()
+            _send(pipe, _outcome(function, task[0]))
+
+
+def _outcome(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
+    try:
+        return True, function(item)
+    except Exception as problem:
+        if not isinstance(problem, AutosegError):
+            problem.add_note("In a worker process:\n" + traceback.format_exc())
+        return False, problem
+
+
+def _send(pipe: Connection, outcome: tuple[bool, Any]) -> None:
+    try:
+        pipe.send(outcome)
+    except OSError:  # nobody listens
+        raise
+    except Exception as problem:  # it cannot be sent
+        pipe.send((False, RuntimeError(f"{problem!r} while sending {outcome[1]!r}")))
 
 
 def _one_thread() -> None:

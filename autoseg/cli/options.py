@@ -67,7 +67,10 @@ Device = Annotated[
 Memory = Annotated[
     float | None,
     typer.Option(
-        metavar="GB", callback=above_zero, help="Memory for training. [default: the GPU's, or half the machine's]"
+        metavar="GB",
+        callback=above_zero,
+        help="Memory for training. [default: the GPU's, or half of what this process may take; with nnU-Net's presets "
+        "theirs, 8, 24 or 40]",
     ),
 ]
 Minutes = Annotated[

@@ -26,6 +26,10 @@ def predict(
         bool, typer.Option("--probabilities", help="Writes NAME.npz too: one channel a class or region.")
     ] = False,
     device: Device = None,
+    max_memory: Annotated[
+        float | None,
+        typer.Option("--max-memory", metavar="GB", min=0.1, help="Memory to keep below. Default: what is free."),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -39,7 +43,9 @@ def predict(
 
     predictor = Predictor.load(model, device or "auto", mirror=not no_tta)
     cases = find_cases(inputs, len(predictor.model.plan.dataset.channels))
-    predicted, kept, failures = predict_cases(predictor, cases, output, probabilities, progress=progress)
+    predicted, kept, failures = predict_cases(
+        predictor, cases, output, probabilities, progress=progress, max_memory_gb=max_memory
+    )
     for failure in failures:
         complain(failure)
     say(f"{predicted} predicted, {kept} kept, {len(failures)} failed: {output}")

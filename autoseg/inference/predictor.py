@@ -22,12 +22,13 @@ from autoseg.dataset import Image
 from autoseg.errors import ModelError
 from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
+from autoseg.inference.mapped import release
 from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
-from autoseg.inference.sliding_window import predict_logits
+from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network
 from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
-from autoseg.preprocessing import Placement, prepare_image, restore_labels, restore_probabilities
+from autoseg.preprocessing import Placement, Restorer, prepare_image
 from autoseg.progress import Step
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,15 @@ class Predictor:
         Raises:
             ModelError: the image has not the channels the model was trained on.
         """
-        image = _as_image(image, spacing_mm, self.stage.preprocessing.orientation)
+        array, placement = self.prepare(_as_image(image, spacing_mm, self.stage.preprocessing.orientation))
+        return self.predict_prepared(array, placement, probabilities, step)
+
+    def prepare(self, image: Image) -> tuple[Tensor, Placement]:
+        """What the networks see of an image, (channels, z, y, x), and where it lies in the image.
+
+        Raises:
+            ModelError: the image has not the channels the model was trained on.
+        """
         expected = self.model.plan.dataset.channels
         if len(image.array) != len(expected):
             raise ModelError(
@@ -115,32 +124,60 @@ class Predictor:
                 f"({', '.join(expected)}). Give one file a channel, NAME_0000 to NAME_{len(expected) - 1:04d}."
             )
         array, placement = prepare_image(image, self.stage.preprocessing)
-        return self.predict_prepared(torch.from_numpy(array), placement, probabilities, step)
+        return torch.from_numpy(array), placement
 
     def predict_prepared(
-        self, array: Tensor, placement: Placement, probabilities: bool = False, step: Step | None = None
+        self,
+        array: Tensor,
+        placement: Placement,
+        probabilities: bool | NDArray[np.float32] = False,
+        step: Step | None = None,
+        disk: Path | None = None,
     ) -> Prediction:
         """Segments an image that is preprocessed already; see `predict`.
 
+        Rows of the image are decided one after the other, so the logits of the whole image are never in memory.
+
         Args:
-            array: (channels, z, y, x), as `prepare_image` returns it.
+            array: (channels, z, y, x), as `prepare` returns it.
             placement: where it lies in the image.
-            probabilities: return them too.
+            probabilities: return them too; an array (outputs, z, y, x) on the image's own grid, such as a file mapped
+                into memory, is filled.
             step: told of every finished share of the image.
+            disk: a folder on whose disk sums of logits are kept, in place of memory.
 
         Raises:
-            ModelError: the GPU's memory does not hold the image, or the logits are not finite.
+            ModelError: the memory does not hold what is needed, or the logits are not finite.
         """
         labels = self.model.plan.dataset.labels
+        if probabilities is True:
+            probabilities = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
+        shares = None if probabilities is False else probabilities
+        restorer = Restorer(placement, labels, shares)
         try:
-            logits = predict_logits(self.networks, array, self.stage, labels.outputs, self.device, self.mirror, step)
-            if not bool(torch.isfinite(logits).all()):
-                raise ModelError("the network returned NaN or infinity. Look for NaN or extreme values in the image.")
-            label_map = restore_labels(logits, placement, labels)
-            shares = restore_probabilities(logits, placement, labels) if probabilities else None
+            for rows in predict_rows(self.networks, array, self.stage, labels, self.device, self.mirror, step, disk):
+                _check_finite(rows)
+                _restore(restorer, rows)
+                if shares is not None:
+                    release(shares)
         except torch.OutOfMemoryError:
-            raise _too_large(placement, labels.outputs) from None
-        return Prediction(label_map, placement.grid, shares)
+            raise _too_large(self.stage) from None
+        return Prediction(restorer.label_map, placement.grid, shares)
+
+
+def _check_finite(rows: Tensor) -> None:
+    if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(rows)):
+        raise ModelError("the network returned NaN or infinity. Look for NaN or extreme values in the image.")
+
+
+def _restore(restorer: Restorer, rows: Tensor) -> None:
+    """Adds rows; on the host where the GPU's memory is too small for that."""
+    try:
+        return restorer.add(rows)
+    except torch.OutOfMemoryError:
+        if rows.device.type == "cpu":
+            raise
+    restorer.add(rows.cpu())
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -176,12 +213,11 @@ def _what_is_averaged(model: Model) -> tuple[str, ...]:
     return (*dataset.channels, dataset.labels.model_dump_json(), model.plan.stages[model.stage].model_dump_json())
 
 
-def _too_large(placement: Placement, outputs: int) -> ModelError:
-    prepared, native = (" × ".join(str(size) for size in shape) for shape in (placement.shape, placement.native_shape))
+def _too_large(stage: Stage) -> ModelError:
+    patch = " × ".join(map(str, stage.sampling.patch_size))
     return ModelError(
-        f"the GPU's memory ran out: an image of {native} voxels, {prepared} at the model's spacing, with {outputs} "
-        "outputs a voxel. Predict it on the processor (--device cpu), cut the image to the part that matters, or end "
-        "what else uses the GPU; fewer folds or mirrored views take as much."
+        f"the GPU's memory ran out in a single window of {patch} voxels. Predict on the processor (--device cpu), or "
+        "end what else uses the GPU."
     )
 
 

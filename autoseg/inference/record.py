@@ -7,7 +7,7 @@ leaves a record without its file, which is made again, and never a file that nob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -116,13 +116,17 @@ def describe_sources(images: Sequence[Path]) -> tuple[Source, ...]:
     )
 
 
-def is_made(files: Sequence[Path], sources: tuple[Source, ...]) -> bool:
-    """Whether files, all in one folder with a record, are there already, made from these images.
+def is_made(files: Sequence[Path], sources: tuple[Source, ...], recorded: Mapping[str, tuple[Source, ...]]) -> bool:
+    """Whether files are there already, made from these images.
+
+    Args:
+        files: all in one folder.
+        sources: what they are to be made from.
+        recorded: `Record.files` of the folder.
 
     Raises:
         AutosegError: one of them is there and is something else.
     """
-    recorded = read_record(files[0].parent).files
     there = [file for file in files if file.is_file()]
     for file in there:
         if recorded.get(file.name) == sources:

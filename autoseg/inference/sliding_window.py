@@ -1,19 +1,26 @@
 """Logits for a whole image from a network that sees windows of it.
 
-Comes in: a prepared image (channels, z, y, x) and networks. Goes out: logits (outputs, z, y, x),
-averaged over overlapping windows, mirrored views and networks.
+Comes in: a prepared image (channels, z, y, x) and networks. Goes out: logits (outputs, rows, y, x), averaged over
+overlapping windows, mirrored views and networks, some rows of the image after the other.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autoseg.dataset import Labels
+from autoseg.inference.air import air_logits, air_test
+from autoseg.inference.mapped import mapped_array, release
+from autoseg.inference.running_sums import RunningSums
 from autoseg.inference.tiles import window_starts, window_weights
 from autoseg.networks.devices import autocast
 from autoseg.plan import Stage
@@ -31,60 +38,155 @@ class Window(NamedTuple):
 
 
 @torch.inference_mode()
-def predict_logits(
+def predict_rows(
     networks: Sequence[nn.Module],
     image: Tensor,
     stage: Stage,
-    outputs: int,
+    labels: Labels,
     device: torch.device,
     mirror: bool = True,
     step: Step | None = None,
-) -> Tensor:
-    """Slides a window over the image.
+    disk: Path | None = None,
+) -> Iterator[Tensor]:
+    """Slides a window over the image, and hands out rows that no window will touch again.
+
+    Where a GPU's memory runs out, windows are seen fewer at a time, then sums are kept on the host.
 
     Args:
         networks: in evaluation mode on `device`; their logits are averaged.
         image: (channels, z, y, x), float32, prepared as the stage says.
         stage: patch size, overlap, weights, mirror axes, precision.
-        outputs: channels of the logits.
+        labels: of the dataset; what the channels of the logits mean.
         device: where the networks are; the sums are kept there.
         mirror: average over the stage's mirror axes too.
         step: told of every finished share of the image.
+        disk: a folder on whose disk the sums are kept, in place of memory.
 
-    Returns:
-        Logits (outputs, z, y, x), float32, on `device`.
+    Yields:
+        Logits (outputs, rows, y, x), float32, from the first row of the image to the last; good until the next.
+
+    Raises:
+        torch.OutOfMemoryError: the GPU does not hold a single window's pass.
     """
-    window = (1,) * (3 - stage.dimensions) + stage.sampling.patch_size
+    window = window_of(stage)
     padded, inside = _padded(image, window)
-    padded = padded.to(device)
-    sums = torch.zeros((outputs, *padded.shape[1:]), device=device)
-    weights = torch.zeros(padded.shape[1:], device=device)
-    weight = torch.from_numpy(window_weights(window, stage.inference.gaussian_sigma)).to(device)
-    groups = list(_groups(windows(padded.shape[1:], window, stage), WINDOWS_AT_ONCE[stage.dimensions]))
+    groups = grouped_windows(padded.shape[1:], stage)
     flips = _flips(stage.inference.mirror_axes if mirror else ())
-    for group in groups:
-        places = [tuple(slice(at, at + size) for at, size in zip(first, window, strict=True)) for first in group]
-        batch = torch.stack([padded[(slice(None), *place)] for place in places])
-        logits = _averaged(networks, batch, flips, stage, device)
-        for place, values in zip(places, logits, strict=True):
-            sums[(slice(None), *place)] += values * weight
-            weights[place] += weight
-        if step:
-            step(1 / len(groups), "")
-    return (sums / weights)[(slice(None), *inside)]
+    weight = torch.from_numpy(window_weights(window, stage.inference.gaussian_sigma))
+    ends = [following[0].z for following in groups[1:]] + [padded.shape[1]]
+    with _zeros((labels.outputs, rows_held(groups, window), *padded.shape[2:]), device, disk) as (zeros, let_go):
+        sums = RunningSums(zeros, weight)
+        look = partial(_spared, networks, flips, stage, device, sums)
+        for group, end in zip(groups, ends, strict=True):
+            for first, logits in _logits(padded, group, stage, labels, look):
+                sums.add(first, logits)
+            let_go()
+            start, stop = max(sums.first, inside[0].start), min(end, inside[0].stop)
+            if start < stop:
+                rows = slice(start - sums.first, stop - sums.first)
+                yield sums.means(end)[(slice(None), rows, *inside[1:])]
+            if end > sums.first:
+                sums.forget(end)
+            if step:
+                step(1 / len(groups), "")
 
 
-def windows(shape: Sequence[int], window: Sequence[int], stage: Stage) -> list[Window]:
-    """All windows over an image (z, y, x), in the order they are visited; a 2-D stage visits every slice."""
+def rows_held(groups: Sequence[Sequence[Window]], window: Sequence[int]) -> int:
+    """Rows of an image that windows touch, at any time, before the first of these rows are finished."""
+    return max(group[-1].z - group[0].z for group in groups) + window[0]
+
+
+def window_of(stage: Stage) -> tuple[int, ...]:
+    """Voxels of a window, (z, y, x): the patch; of a 2-D stage, one slice of it."""
+    return (1,) * (3 - stage.dimensions) + stage.sampling.patch_size
+
+
+def padded_shape(shape: Sequence[int], stage: Stage) -> tuple[int, ...]:
+    """An image's shape (z, y, x), made as large as a window where it is smaller."""
+    return tuple(max(size, least) for size, least in zip(shape, window_of(stage), strict=True))
+
+
+def grouped_windows(shape: Sequence[int], stage: Stage) -> list[list[Window]]:
+    """All windows over an image (z, y, x), in order, in groups that are seen at once; of 2-D stages, in every slice."""
     overlaps = [0.0] * (3 - stage.dimensions) + [stage.inference.overlap] * stage.dimensions
-    axes = [window_starts(*along) for along in zip(shape, window, overlaps, strict=True)]
-    return [Window(*first) for first in itertools.product(*axes)]
+    axes = [window_starts(*along) for along in zip(shape, window_of(stage), overlaps, strict=True)]
+    corners = [Window(*first) for first in itertools.product(*axes)]
+    size = WINDOWS_AT_ONCE[stage.dimensions]
+    return [corners[first : first + size] for first in range(0, len(corners), size)]
 
 
-def _averaged(
+@contextmanager
+def _zeros(
+    shape: Sequence[int], device: torch.device, disk: Path | None
+) -> Iterator[tuple[Tensor, Callable[[], None]]]:
+    """Zeros on the device; on the host where the device's memory is too small; on a disk if one is given.
+
+    Yields:
+        Them, and what lets go of the memory in which a disk's were touched.
+    """
+    if disk is not None:
+        with mapped_array(disk, shape) as array:
+            yield torch.from_numpy(array), partial(release, array)
+        return
+    try:
+        zeros = torch.zeros(tuple(shape), device=device)
+    except torch.OutOfMemoryError:
+        zeros = torch.zeros(tuple(shape))
+    yield zeros, lambda: None
+
+
+def _logits(
+    padded: Tensor, group: Sequence[Window], stage: Stage, labels: Labels, look: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[Window, Tensor]]:
+    """Each window of a group with its logits; those of air are not looked at."""
+    is_air, background, window = air_test(stage), air_logits(labels), window_of(stage)
+    views = {first: padded[(slice(None), *_place(first, window))] for first in group}
+    looked = [first for first in group if not is_air(views[first])]
+    if looked:
+        yield from zip(looked, look(torch.stack([views[first] for first in looked])), strict=True)
+    for first in group:
+        if first not in looked:
+            yield first, background
+
+
+def _spared(
+    networks: Sequence[nn.Module],
+    flips: list[list[int]],
+    stage: Stage,
+    device: torch.device,
+    sums: RunningSums,
+    batch: Tensor,
+) -> Tensor:
+    """As `averaged`; where the device's memory runs out, half as many windows, then the sums on the host."""
+    try:
+        return averaged(networks, batch.to(device), flips, stage, device)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1 and sums.device == torch.device("cpu"):
+            raise
+    # Not while the exception is handled: it holds on to what was computed.
+    if len(batch) > 1:
+        halves = torch.split(batch, -(-len(batch) // 2))
+        return torch.cat([_spared(networks, flips, stage, device, sums, half) for half in halves])
+    sums.to_host()
+    torch.cuda.empty_cache()
+    return _spared(networks, flips, stage, device, sums, batch)
+
+
+def averaged(
     networks: Sequence[nn.Module], batch: Tensor, flips: list[list[int]], stage: Stage, device: torch.device
 ) -> Tensor:
-    """Mean logits over networks and mirrored views; (windows, outputs, z, y, x), float32."""
+    """Mean logits over networks and mirrored views.
+
+    Args:
+        networks: on the device.
+        batch: windows, (windows, channels, z, y, x), on the device.
+        flips: the axes of each view, 0 for the stage's first.
+        stage: its dimensions and precision.
+        device: where all are.
+
+    Returns:
+        (windows, outputs, z, y, x), float32.
+    """
     flat = stage.dimensions == 2
     views = batch[:, :, 0] if flat else batch
     total: Tensor | float = 0.0
@@ -101,6 +203,10 @@ def _flips(axes: Sequence[int]) -> list[list[int]]:
     return [list(chosen) for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]
 
 
+def _place(first: Window, window: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(at, at + size) for at, size in zip(first, window, strict=True))
+
+
 def _padded(image: Tensor, window: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
     """The image padded with 0 to at least the window, centred; and where the image lies in it."""
     padding, inside = [], []
@@ -109,9 +215,4 @@ def _padded(image: Tensor, window: Sequence[int]) -> tuple[Tensor, tuple[slice, 
         padding.append((missing // 2, missing - missing // 2))
         inside.append(slice(missing // 2, missing // 2 + size))
     flat = [amount for pair in reversed(padding) for amount in pair]
-    return functional.pad(image, flat), tuple(inside)
-
-
-def _groups(items: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
+    return functional.pad(image, flat) if any(flat) else image, tuple(inside)

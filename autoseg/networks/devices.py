@@ -6,15 +6,13 @@ there, and the autocast context that applies it.
 
 from __future__ import annotations
 
-import math
-import os
-from contextlib import AbstractContextManager, nullcontext, suppress
-from pathlib import Path, PurePosixPath
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
 
 from autoseg.errors import AutosegError
+from autoseg.memory import machine_memory_bytes, memory_limit_bytes
 from autoseg.plan.plan import Device
 from autoseg.plan.training import Precision
 
@@ -103,46 +101,7 @@ def memory_gb(device: torch.device) -> float:
     """Memory of a device for training, GB: all of a GPU's, half of what this process may take for a CPU."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
-    return min(_machine_memory_bytes(), memory_limit_bytes()) / 2e9
-
-
-def memory_limit_bytes(root: Path = Path("/")) -> float:
-    """The lowest limit that a container or a batch system sets this process; infinite where none does.
-
-    Linux limits a control group (version 1 or 2) and with it all groups inside. A container may show its own group
-    as the root of all, so that the path a process has in the machine leads nowhere there.
-
-    Args:
-        root: of the file system.
-    """
-    lowest, groups = math.inf, root / "sys" / "fs" / "cgroup"
-    for line in _text(root / "proc" / "self" / "cgroup").splitlines():
-        controllers, path = line.split(":", 2)[1:]
-        if controllers == "":
-            folder, file = groups, "memory.max"
-        elif "memory" in controllers.split(","):
-            folder, file = groups / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = PurePosixPath(path.lstrip("/"))
-        for one in (group, *group.parents):
-            with suppress(ValueError):  # "max", or no such file
-                lowest = min(lowest, int(_text(folder / one / file)))
-    return lowest
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _machine_memory_bytes() -> float:
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return 16e9
+    return min(machine_memory_bytes(), memory_limit_bytes()) / 2e9
 
 
 def _computes_bfloat16(device: torch.device) -> bool:

@@ -15,8 +15,12 @@ class Inference(Frozen):
         gaussian_sigma: width of the Gaussian that weights a window's voxels, as a fraction of the
             patch; None weights all alike.
         mirror_axes: test-time augmentation averages over every combination of flips of these axes.
+        air: a window in which nothing of the first channel is above this intensity, in the files' units, is background
+            without being looked at; None looks at all. Needs a normalisation that is the same for all images: of the
+            kinds "ct", "rgb" or "none".
     """
 
     overlap: float = Field(default=0.5, ge=0, le=0.9)
     gaussian_sigma: float | None = Field(default=0.125, gt=0)
     mirror_axes: tuple[int, ...] = ()
+    air: float | None = None

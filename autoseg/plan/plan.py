@@ -12,7 +12,7 @@ from autoseg.plan.augmentation import Mirror, Spatial, Transform
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import CrossEntropy, LossTerm
 from autoseg.plan.network import Axes, Network
-from autoseg.plan.preprocessing import Preprocessing
+from autoseg.plan.preprocessing import Preprocessing, RescaleToUnit, ZScore
 from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, Optimizer, Poly, Precision, Training
 
@@ -136,6 +136,16 @@ class Stage(Frozen):
                     f"{name} {list(axes)}: a stage of {self.dimensions} dimensions has axes 0 to "
                     f"{self.dimensions - 1}, and each is named once at most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _air_is_known(self) -> Stage:
+        scale = self.preprocessing.normalisation[0]
+        if self.inference.air is not None and isinstance(scale, ZScore | RescaleToUnit):
+            raise ValueError(
+                f"inference.air {self.inference.air:g}: with normalisation '{scale.kind}' of the first channel, "
+                "intensities mean something else in every image, so air is not known by them; leave it null"
+            )
         return self
 
 

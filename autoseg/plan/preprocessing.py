@@ -71,6 +71,7 @@ class Preprocessing(Frozen):
         normalisation: one a channel.
         image_order: spline order images are resampled with, 0…5.
         coarse_axis_order: spline order along an axis more than 3 times coarser than the others.
+        label_order: 1 interpolates each class linearly and takes the largest, 0 takes the nearest voxel.
     """
 
     orientation: str | None = None
@@ -80,6 +81,7 @@ class Preprocessing(Frozen):
     normalisation: tuple[Normalisation, ...]
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)
+    label_order: Literal[0, 1] = 1
 
     @field_validator("orientation")
     @classmethod

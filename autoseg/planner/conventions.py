@@ -18,6 +18,7 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "Across slices more than 3 times thicker than their pixels, resampling takes the nearest slice: "
         "splines would invent what lies between.",
     ),
+    "preprocessing.label_order": (1, "The borders of each label are interpolated linearly, so they stay smooth."),
     "network.deep_supervision": (
         True,
         "While training, the coarser levels of the decoder predict, too, and are corrected, so that they learn sooner.",
@@ -38,6 +39,10 @@ _VALUES: dict[str, tuple[Any, str]] = {
         0.125,
         "A window's voxels weigh less towards its border (Gaussian of an eighth of the patch), where it sees "
         "little of the surroundings.",
+    ),
+    "inference.air": (
+        None,
+        "All of an image is looked at; where air is known by its intensity, windows of air may be left out.",
     ),
 }
 

@@ -8,15 +8,17 @@ from autoseg.preprocessing.dataset import prepare_dataset
 from autoseg.preprocessing.locations import Locations
 from autoseg.preprocessing.patches import read_patch
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.restoring import restore_labels, restore_probabilities
+from autoseg.preprocessing.preparing import place, prepare_image, prepare_labels
+from autoseg.preprocessing.restoring import Restorer, restore_labels, restore_probabilities
 from autoseg.preprocessing.store import PreparedCase, open_prepared, prepared_key
 
 __all__ = [
     "Locations",
     "Placement",
     "PreparedCase",
+    "Restorer",
     "open_prepared",
+    "place",
     "prepare_dataset",
     "prepare_image",
     "prepare_labels",

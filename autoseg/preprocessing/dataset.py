@@ -14,11 +14,13 @@ from autoseg.dataset.description import Description
 from autoseg.dataset.reading import read_case
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.geometry import Shape
-from autoseg.parallel import map_items
+from autoseg.memory import available_memory_bytes
+from autoseg.parallel import available_cores, map_items
 from autoseg.plan.preprocessing import Preprocessing
+from autoseg.preprocessing.cost import jobs_that_fit, predict_costs, require_room
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.store import PreparedCase, Record, Source, write_prepared
+from autoseg.preprocessing.store import PreparedCase, Record, Source, update_record, write_prepared
 from autoseg.progress import Progress, silent
 
 
@@ -32,15 +34,16 @@ def prepare_dataset(
 ) -> list[PreparedCase]:
     """Prepares the training cases of a dataset and keeps them in a folder.
 
-    A case is done when its record is there and names the files it was made from with the size
-    and time of change they have now; so a second run does what a first one left, and what changed.
+    A case is done when its record is there and its files have the content they were prepared from; so a second
+    run does what a first one left, and what changed. Content is compared only where a path, a size or a time of
+    change differs from the record.
 
     Args:
         dataset: its training cases are prepared.
         preprocessing: the plan's.
         patch_size: voxels, (z, y, x) or (y, x); decides how arrays are divided on disk, no more.
         folder: where the files go; one for each `prepared_key`.
-        jobs: processes; None takes as many as there are cores.
+        jobs: processes; None takes as many as there are cores, and as the memory holds cases.
         progress: told of every finished case.
 
     Returns:
@@ -49,9 +52,14 @@ def prepare_dataset(
     Raises:
         DatasetError: no case has an image, a case cannot be read, or it contradicts the dataset. What is done
             is kept.
+        WorkspaceError: the disk has too little room.
+        AutosegError: a process died over a case, though nothing else ran beside it. All others are done.
     """
     dataset.require_images()
     undone = [case for case in dataset.cases if not _is_done(case, folder)]
+    costs = predict_costs(undone, preprocessing)
+    require_room(costs, folder)
+    fitting = min(available_cores(), jobs_that_fit(costs, available_memory_bytes()))
     prepare = partial(
         prepare_case,
         dataset=dataset.path,
@@ -60,7 +68,8 @@ def prepare_dataset(
         patch_size=patch_size,
         folder=folder,
     )
-    map_items(prepare, undone, jobs, "preparing cases", progress, name=lambda case: case.name)
+    count = fitting if jobs is None else jobs
+    map_items(prepare, undone, count, "preparing cases", progress, name=lambda case: case.name, apart=jobs is None)
     return [PreparedCase(case.name, folder) for case in dataset.cases]
 
 
@@ -84,9 +93,16 @@ def _prepare(
     case: Case, description: Description, preprocessing: Preprocessing, patch_size: Shape, folder: Path
 ) -> None:
     sources = _sources(case)  # before reading: a change in between makes the record outdated, not wrong
+    prepared = PreparedCase(case.name, folder)
+    before = _whole(prepared)
+    if before is not None and _contents(before.sources) == _contents(sources):  # only moved, copied or touched
+        update_record(prepared, before.model_copy(update={"sources": sources}))
+        return
     image, label_map = read_case(case, description)
     array, placement = prepare_image(image, preprocessing)
-    class_map = prepare_labels(label_map, placement, description.labels)
+    del image
+    class_map = prepare_labels(label_map, placement, description.labels, preprocessing.label_order)
+    del label_map
     locations = sample_locations(class_map, description.labels)
     record = Record(
         sources=sources,
@@ -96,21 +112,32 @@ def _prepare(
     )
     if _is_done(case, folder):  # by another command, meanwhile: one that may be reading it already
         return
-    write_prepared(PreparedCase(case.name, folder), array, class_map, locations, record, patch_size)
+    write_prepared(prepared, array, class_map, locations, record, patch_size)
 
 
 def _is_done(case: Case, folder: Path) -> bool:
-    prepared = PreparedCase(case.name, folder)
-    try:
-        recorded = [(source.path, source.size, source.modified_ns) for source in prepared.record.sources]
-    except WorkspaceError:
+    record = _whole(PreparedCase(case.name, folder))
+    if record is None:
         return False
     try:
         found = [_stamp(path) for path in _files(case)]
     except OSError:
         return False
+    return [(source.path, source.size, source.modified_ns) for source in record.sources] == found
+
+
+def _whole(prepared: PreparedCase) -> Record | None:
+    """The record of a prepared case that has all its files."""
+    try:
+        record = prepared.record
+    except WorkspaceError:
+        return None
     files = (prepared.image_path, prepared.labels_path, prepared.locations_path)
-    return recorded == found and all(path.exists() for path in files)
+    return record if all(path.exists() for path in files) else None
+
+
+def _contents(sources: tuple[Source, ...]) -> list[str]:
+    return [source.sha256 for source in sources]
 
 
 def _sources(case: Case) -> tuple[Source, ...]:
@@ -131,8 +158,9 @@ def _source(path: Path) -> Source:
 
 def _stamp(path: Path) -> tuple[str, int, int]:
     """What tells at a glance whether a file has changed: path, size, time of the last change."""
-    status = path.resolve().stat()
-    return str(path.resolve()), status.st_size, status.st_mtime_ns
+    resolved = path.resolve()
+    status = resolved.stat()
+    return str(resolved), status.st_size, status.st_mtime_ns
 
 
 def _files(case: Case) -> tuple[Path, ...]:

@@ -5,18 +5,25 @@ Comes in: a class map. Goes out: `Locations`, a random sample of voxels for ever
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from autoseg.dataset.labels import IGNORE_CLASS, Labels
 
 MOST_LOCATIONS = 10_000  # of a target, unless
 LEAST_SHARE = 0.01  # this share of its voxels is more
 SEED = 1234
+SLAB_VOXELS = 2**22  # looked at together
 
 Voxels = NDArray[np.int32]  # (n, 3): z, y, x
+ClassMap = NDArray[np.int16]  # (z, y, x)
+Mask = NDArray[np.bool_]  # (z, y, x)
+Box = tuple[slice, ...]
 
 
 class Locations(NamedTuple):
@@ -41,13 +48,52 @@ def sample_locations(class_map: NDArray[np.int16], labels: Labels) -> Locations:
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z (oversampling of foreground).
     """
     generator = np.random.default_rng(SEED)
-    targets = tuple(_sample(np.isin(class_map, classes), generator) for classes in labels.target_classes.values())
-    annotated = None if labels.ignore is None else _sample(class_map != IGNORE_CLASS, generator)
+    boxes = ndimage.find_objects(class_map, max_label=len(labels.classes) - 1)  # one pass, however many classes
+    targets = tuple(
+        _sample(class_map, _around([boxes[value - 1] for value in classes]), _member(classes), generator)
+        for classes in labels.target_classes.values()
+    )
+    whole = tuple(slice(0, size) for size in class_map.shape)
+    annotated = (
+        _sample(class_map, whole, lambda part: part != IGNORE_CLASS, generator) if labels.ignore is not None else None
+    )
     return Locations(targets, annotated)
 
 
-def _sample(mask: NDArray[np.bool_], generator: np.random.Generator) -> Voxels:
-    inside = np.flatnonzero(mask)
-    count = max(min(MOST_LOCATIONS, len(inside)), int(np.ceil(LEAST_SHARE * len(inside))))
-    drawn = generator.choice(inside, count, replace=False, shuffle=False)
-    return np.stack(np.unravel_index(drawn, mask.shape), axis=1).astype(np.int32)
+def _member(classes: Sequence[int]) -> Callable[[ClassMap], Mask]:
+    if len(classes) == 1:
+        return lambda part: part == classes[0]
+    return lambda part: np.isin(part, classes)
+
+
+def _around(boxes: Sequence[Box | None]) -> Box:
+    """The box around boxes; an empty one around none."""
+    found = [box for box in boxes if box is not None]
+    if not found:
+        return (slice(0, 0),) * 3
+    sides = zip(*found, strict=True)
+    return tuple(slice(min(part.start for part in side), max(part.stop for part in side)) for side in map(list, sides))
+
+
+def _sample(
+    class_map: ClassMap, box: Box, is_inside: Callable[[ClassMap], Mask], generator: np.random.Generator
+) -> Voxels:
+    """Draws from the voxels in a box for which `is_inside` says so, in their order, slab by slab."""
+    part = class_map[box]
+    rows = max(1, SLAB_VOXELS // max(1, part[:1].size))
+    slabs = [part[start : start + rows] for start in range(0, len(part), rows)]
+    counts = [int(np.count_nonzero(is_inside(slab))) for slab in slabs]
+    total = sum(counts)
+    drawn = generator.choice(
+        total, max(min(MOST_LOCATIONS, total), math.ceil(LEAST_SHARE * total)), replace=False, shuffle=False
+    )
+    voxels = np.empty((len(drawn), 3), dtype=np.int32)
+    before = 0
+    for number, (slab, count) in enumerate(zip(slabs, counts, strict=True)):
+        here = (drawn >= before) & (drawn < before + count)
+        if here.any():
+            places = np.flatnonzero(is_inside(slab))[drawn[here] - before]
+            voxels[here] = np.stack(np.unravel_index(places, slab.shape), axis=1)
+            voxels[here, 0] += number * rows
+        before += count
+    return voxels + np.array([side.start for side in box], dtype=np.int32)

@@ -8,6 +8,7 @@ Source of the formulas: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Met
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,10 +33,41 @@ def normalise(
         mask: (z, y, x), the `nonzero_mask`; needed where `needs_mask` says so.
         normalisation: one a channel.
     """
-    normalised = np.empty_like(array)
-    for channel, (values, kind) in enumerate(zip(array, normalisation, strict=True)):
-        normalised[channel] = _normalise_channel(values, mask, kind)
+    normalised = np.empty(array.shape, dtype=np.float32)
+    for values, kind, target in zip(array, normalisation, normalised, strict=True):
+        normalise_channel(values, mask, kind, out=target)
     return normalised
+
+
+def normalise_channel(values: Channel, mask: Mask | None, kind: Normalisation, out: Channel) -> None:
+    """Brings one channel onto its scale, with no copy but `out`.
+
+    Args:
+        values: (z, y, x); stays as it is.
+        mask: (z, y, x), the `nonzero_mask`, if the kind needs it.
+        kind: of normalisation.
+        out: (z, y, x), is filled.
+    """
+    match kind:
+        case ZScore(inside_mask=True):
+            assert mask is not None
+            out[...] = 0
+            inside = values[mask]
+            _zscore(inside, inside)
+            out[mask] = inside
+        case ZScore():
+            _zscore(values, out)
+        case CTWindow():
+            np.clip(values, kind.lower, kind.upper, out=out)
+            out -= kind.mean
+            out /= max(kind.std, SMALLEST_DIVISOR)
+        case RescaleToUnit():
+            np.subtract(values, float(values.min(initial=np.inf)), out=out)
+            out /= max(float(out.max(initial=0)), SMALLEST_DIVISOR)
+        case DivideBy255():
+            np.divide(values, 255, out=out)
+        case NoNormalisation():
+            out[...] = values
 
 
 def needs_mask(normalisation: Sequence[Normalisation]) -> bool:
@@ -49,34 +81,19 @@ def nonzero_mask(array: NDArray[np.float32]) -> Mask:
     return filled
 
 
-def _normalise_channel(values: Channel, mask: Mask | None, kind: Normalisation) -> NDArray[np.floating]:
-    match kind:
-        case ZScore(inside_mask=True):
-            assert mask is not None
-            return _zscore_inside(values, mask)
-        case ZScore():
-            return _zscore(values)
-        case CTWindow():
-            return (np.clip(values, kind.lower, kind.upper) - kind.mean) / max(kind.std, SMALLEST_DIVISOR)
-        case RescaleToUnit():
-            return _rescale_to_unit(values)
-        case DivideBy255():
-            return values / 255
-        case NoNormalisation():
-            return values
+def _zscore(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    if values.size:
+        mean, std = _moments(values)
+        np.subtract(values, mean, out=out)
+        out /= max(std, SMALLEST_DIVISOR)
 
 
-def _zscore(values: Channel) -> NDArray[np.floating]:
-    return (values - float(values.mean())) / max(float(values.std()), SMALLEST_DIVISOR)
-
-
-def _zscore_inside(values: Channel, mask: Mask) -> NDArray[np.floating]:
-    normalised = np.zeros_like(values)
-    if mask.any():
-        normalised[mask] = _zscore(values[mask])
-    return normalised
-
-
-def _rescale_to_unit(values: Channel) -> NDArray[np.floating]:
-    above = values - float(values.min())
-    return above / max(float(above.max()), SMALLEST_DIVISOR)
+def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation, added up in float64 slice by slice."""
+    slices = values if values.ndim == 3 else values[None]
+    mean = sum(float(one.sum(dtype=np.float64)) for one in slices) / values.size
+    squares = 0.0
+    for one in slices:
+        apart = (one - np.float64(mean)).ravel()
+        squares += float(apart @ apart)
+    return mean, math.sqrt(squares / values.size)

@@ -74,12 +74,14 @@ class Placement(Frozen):
 
     def cut(self, native: NDArray[Number]) -> NDArray[Number]:
         """Crops an array of the file, (…, z, y, x), and turns its axes into the array's."""
-        return np.ascontiguousarray(self._flipped(_ordered(native[(..., *self.box)], self.axis_order)))
+        return np.ascontiguousarray(self.view(native))
 
-    def paste(self, cut: NDArray[Number], native: NDArray[Number]) -> None:
-        """Writes what `cut` would cut out back into an array of the file, in place."""
-        z, y, x = (self.axis_order.index(axis) for axis in range(3))
-        native[(..., *self.box)] = _ordered(self._flipped(cut), (z, y, x))
+    def view(self, native: NDArray[Number]) -> NDArray[Number]:
+        """The same without a copy: what is written there is written into the array of the file."""
+        return np.flip(
+            _ordered(native[(..., *self.box)], self.axis_order),
+            tuple(axis - 3 for axis in range(3) if self.reversed[axis]),
+        )
 
     def orders_in(self, order: int, coarse_axis_order: int) -> Orders:
         """The spline order an axis on the way from the file to the prepared array."""
@@ -88,10 +90,6 @@ class Placement(Frozen):
     def orders_back(self, order: int, coarse_axis_order: int) -> Orders:
         """The spline order an axis on the way from the prepared array to the file."""
         return self._orders(self.spacing_mm, self.cropped_spacing_mm, order, coarse_axis_order)
-
-    def _flipped(self, array: NDArray[Number]) -> NDArray[Number]:
-        """Reverses those of an array's axes, in its own order, that run against the file's; or undoes it."""
-        return np.flip(array, tuple(axis - 3 for axis in range(3) if self.reversed[axis]))
 
     def _orders(self, before_mm: ThreeMM, after_mm: ThreeMM, order: int, coarse_axis_order: int) -> Orders:
         if self.dimensions == 2:  # the spacing along z is made up: no axis is coarse beside it

@@ -22,14 +22,15 @@ from autoseg.fingerprint.crop import nonzero_box
 from autoseg.fingerprint.orientation import NO_TURN, Turn, orientation, turn
 from autoseg.geometry import Grid
 from autoseg.plan.preprocessing import Preprocessing
-from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise
+from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise_channel
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.resampling import resample, resample_classes, resampled_shape
+from autoseg.preprocessing.resampling import resample, resampled_shape
+from autoseg.preprocessing.resampling_classes import resample_classes
 
 Value = TypeVar("Value", bool, int)
+Box = tuple[slice, slice, slice]
 
-LABEL_ORDER = 1  # classes are interpolated linearly,
-COARSE_LABEL_ORDER = 0  # and taken from the nearest slice along a coarse axis
+COARSE_LABEL_ORDER = 0  # classes are taken from the nearest slice along a coarse axis
 
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], Placement]:
@@ -50,21 +51,31 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[n
         DatasetError: the number of channels is not the plan's.
     """
     _check_channels(image, preprocessing)
-    placement = _place(image, preprocessing)
-    array = placement.cut(image.array)
-    mask = nonzero_mask(array) if needs_mask(preprocessing.normalisation) else None
-    array = normalise(array, mask, preprocessing.normalisation)
+    placement = place(image.grid, preprocessing, nonzero_box(image.array) if preprocessing.crop_to_nonzero else None)
+    native = placement.view(image.array)
+    mask = nonzero_mask(native) if needs_mask(preprocessing.normalisation) else None
     orders = placement.orders_in(preprocessing.image_order, preprocessing.coarse_axis_order)
-    return resample(torch.from_numpy(array), placement.shape, orders).numpy(), placement
+    prepared = np.empty((len(native), *placement.shape), dtype=np.float32)
+    for values, kind, target in zip(native, preprocessing.normalisation, prepared, strict=True):
+        if placement.shape == placement.cropped_shape:
+            normalise_channel(values, mask, kind, out=target)
+        else:
+            normalised = np.empty(placement.cropped_shape, dtype=np.float32)
+            normalise_channel(values, mask, kind, out=normalised)
+            resample(torch.from_numpy(normalised)[None], placement.shape, orders, out=torch.from_numpy(target)[None])
+    return prepared, placement
 
 
-def prepare_labels(label_map: NDArray[np.integer], placement: Placement, labels: Labels) -> NDArray[np.int16]:
+def prepare_labels(
+    label_map: NDArray[np.integer], placement: Placement, labels: Labels, label_order: int = 1
+) -> NDArray[np.int16]:
     """Brings a label map onto the grid of its prepared image.
 
     Args:
         label_map: (z, y, x), file values, on the image's own grid.
         placement: of the prepared image.
         labels: what the values mean.
+        label_order: the plan's; 1 interpolates each class, 0 takes the nearest voxel.
 
     Returns:
         Class indices and `IGNORE_CLASS`, (z, y, x).
@@ -72,8 +83,10 @@ def prepare_labels(label_map: NDArray[np.integer], placement: Placement, labels:
     Raises:
         DatasetError: the map holds a value that the dataset does not declare.
     """
-    class_map = labels.to_classes(placement.cut(label_map))
-    return resample_classes(class_map, placement.shape, placement.orders_in(LABEL_ORDER, COARSE_LABEL_ORDER))
+    class_map = torch.from_numpy(labels.to_classes(placement.cut(label_map)))
+    orders = placement.orders_in(label_order, COARSE_LABEL_ORDER)
+    prepared: NDArray[np.int16] = resample_classes(class_map, placement.shape, orders).numpy()
+    return prepared
 
 
 def _check_channels(image: Image, preprocessing: Preprocessing) -> None:
@@ -85,12 +98,18 @@ def _check_channels(image: Image, preprocessing: Preprocessing) -> None:
         )
 
 
-def _place(image: Image, preprocessing: Preprocessing) -> Placement:
-    grid, turned = image.grid, _turn(image.grid, preprocessing)
+def place(grid: Grid, preprocessing: Preprocessing, box: Box | None = None) -> Placement:
+    """Where the prepared array of an image lies.
+
+    Args:
+        grid: of the image.
+        preprocessing: the plan's.
+        box: of the image's own axes, that is kept; None keeps all of it.
+    """
+    turned = _turn(grid, preprocessing)
     order = _three(turned.axes[axis] for axis in preprocessing.axis_order)
     # A box around what is not 0 is the same box whichever way the image is turned, so it is sought in the file's axes.
-    whole = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
-    box = nonzero_box(image.array) if preprocessing.crop_to_nonzero else whole
+    box = box or (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
     before_mm = tuple(grid.spacing_mm[axis] for axis in order)
     # The two numbers of a 2-D stage are those of the slice; slices keep their distance.
     z_mm, y_mm, x_mm = (before_mm[0], *preprocessing.spacing_mm)[-3:]

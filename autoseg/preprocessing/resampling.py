@@ -1,17 +1,19 @@
-"""Changing the voxel size of an array: spline interpolation as one matrix product an axis.
+"""Changing the voxel size of an image: spline interpolation as one matrix product an axis.
 
 Spline interpolation is linear and separable, so along one axis it is a matrix, and that matrix
 is what SciPy's own interpolation makes of the identity. Three products do what
-`scipy.ndimage.zoom` does to a volume, ten times faster, and on a GPU where the array is there.
-Unlike skimage's `resize`, which nnU-Net calls, a cubic overshoot at a sharp edge is not clipped.
+`scipy.ndimage.zoom` does to a volume, many times faster, and on a GPU where the array is there.
+A cubic overshoot at a sharp edge is clipped, as skimage's `resize` does it, which nnU-Net calls.
 
-Comes in: a (channels, z, y, x) tensor, or a (z, y, x) map of classes; a shape; a spline order an
-axis. Goes out: the same on that shape.
+Comes in: a (channels, z, y, x) tensor, a shape, a spline order an axis. Goes out: the same on that
+shape. Beside the two arrays no more than `SLAB_BYTES` are needed, whatever their size.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,31 +23,39 @@ from scipy import ndimage
 from autoseg.geometry import Shape, Spacing
 
 COARSE_AXIS_RATIO = 3.0  # an axis this many times coarser than the finest has its own spline order
+SLAB_BYTES = 32 * 2**20  # of values between products at once; the C library keeps and reuses parts of this size
+NEGLIGIBLE = 1e-9  # a weight that float32 does not notice beside the others, which add up to 1
 
 Orders = tuple[int, int, int]  # spline order along (z, y, x): 0 nearest, 1 linear, 3 cubic
 
 
-def resample(array: torch.Tensor, shape: Shape, orders: Orders) -> torch.Tensor:
+def resample(array: torch.Tensor, shape: Shape, orders: Orders, out: torch.Tensor | None = None) -> torch.Tensor:
     """Interpolates an array onto a new shape that spans the same volume.
 
     Voxels are little boxes: the outer faces of the first and last voxel stay where they are, and
-    beyond the centres of those voxels the array goes on with their values.
+    beyond the centres of those voxels the array goes on with their values. Values stay in the range
+    of their channel. Where one axis has an order of its own, slices across it are interpolated first,
+    each within its own range.
 
     Args:
-        array: (channels, z, y, x), float32, on any device.
+        array: (channels, z, y, x), float32, on any device; stays as it is.
         shape: voxels along (z, y, x) afterwards.
         orders: spline order an axis.
+        out: (channels, *shape), float32, on the same device; written to where given.
 
     Returns:
-        (channels, *shape), float32, on the array's device.
+        (channels, *shape), float32, on the array's device; the array itself where its shape is that already
+        and no `out` is given.
+
+    Source: of clipping and of slices, `resample_data_or_seg` in nnU-Net 2.8.1.
     """
-    sizes = tuple(array.shape[1:])
-    # Axes that shrink most go first: every later product is then over a smaller array.
-    for axis in sorted(range(3), key=lambda axis: shape[axis] / sizes[axis]):
-        if shape[axis] != sizes[axis]:
-            matrix = torch.from_numpy(interpolation_matrix(sizes[axis], shape[axis], orders[axis]))
-            array = _along(matrix.to(array.device), array, axis + 1)
-    return array
+    if tuple(array.shape[1:]) == tuple(shape):
+        return array if out is None else out.copy_(array)
+    result = array.new_empty((len(array), *shape)) if out is None else out
+    steps = _steps(tuple(array.shape[1:]), shape, orders)
+    for before, after in zip(array, result, strict=True):
+        _resample_channel(before.contiguous(), after, steps)
+    return result
 
 
 @lru_cache(maxsize=64)
@@ -60,45 +70,8 @@ def interpolation_matrix(n: int, m: int, order: int) -> NDArray[np.float32]:
     """
     matrix: NDArray[np.float64] = ndimage.zoom(np.eye(n), (m / n, 1), order=order, mode="nearest", grid_mode=True)
     assert matrix.shape == (m, n)
+    matrix[np.abs(matrix) < NEGLIGIBLE] = 0  # far away they would be denormal numbers, which make products slow
     return matrix.astype(np.float32)
-
-
-def _along(matrix: torch.Tensor, array: torch.Tensor, axis: int) -> torch.Tensor:
-    """Multiplies along one axis without moving it: the other axes are merged before and behind it."""
-    before, behind = array.shape[:axis], array.shape[axis + 1 :]
-    if not behind:
-        return array @ matrix.T
-    product = torch.matmul(matrix, array.reshape(before.numel(), array.shape[axis], behind.numel()))
-    return product.reshape(*before, len(matrix), *behind)
-
-
-def resample_classes(class_map: NDArray[np.int16], shape: Shape, orders: Orders) -> NDArray[np.int16]:
-    """Interpolates a map of classes: each voxel takes the class that is largest there.
-
-    The indicator of one class after the other is interpolated and compared with the largest so
-    far, so the memory needed does not grow with the number of classes. nnU-Net instead gives a
-    voxel to the last label whose interpolated indicator reaches 0.5, and to the background where
-    none does; the two differ only where three or more classes meet, and in ties.
-
-    Args:
-        class_map: (z, y, x), any integers, `IGNORE_CLASS` among them.
-        shape: voxels along (z, y, x) afterwards.
-        orders: spline order an axis, 0 or 1.
-
-    Returns:
-        (z, y, x); ties go to the smaller class.
-    """
-    if tuple(class_map.shape) == tuple(shape):
-        return class_map
-    source = torch.from_numpy(class_map)
-    largest = torch.zeros(tuple(shape))
-    winner = torch.zeros(tuple(shape), dtype=torch.int16)
-    for value in np.unique(class_map).tolist():  # ascending
-        indicator = resample((source == value)[None].float(), shape, orders)[0]
-        winner.masked_fill_(indicator > largest, value)
-        torch.maximum(largest, indicator, out=largest)
-    classes: NDArray[np.int16] = winner.numpy()
-    return classes
 
 
 def resampled_shape(shape: Shape, spacing_mm: Spacing, new_spacing_mm: Spacing) -> tuple[int, int, int]:
@@ -137,6 +110,78 @@ def axis_orders(spacing_mm: Spacing, new_spacing_mm: Spacing, order: int, coarse
     separate = coarsest if _is_anisotropic(anisotropic) and len(coarsest) == 1 else []
     z, y, x = (coarse_axis_order if axis in separate else order for axis in range(3))
     return z, y, x
+
+
+class _Steps(NamedTuple):
+    """How a channel is interpolated.
+
+    Attributes:
+        matrices: axis → matrix, in the order of the products; that of the first is applied some rows at a time.
+        apart: the axis with an order of its own, or None; it is not the first one, and comes last if it comes at all.
+        rows: of the first axis, afterwards, at a time.
+    """
+
+    matrices: dict[int, NDArray[np.float32]]
+    apart: int | None
+    rows: int
+
+
+def _steps(before: Shape, after: Shape, orders: Orders) -> _Steps:
+    odd = [axis for axis in range(3) if orders.count(orders[axis]) == 1]
+    apart = odd[0] if len(odd) == 1 else None
+    growth = [new / old for old, new in zip(before, after, strict=True)]
+    # Axes that shrink most go first: every later product is then over a smaller array.
+    together = sorted((axis for axis in range(3) if axis != apart), key=growth.__getitem__)
+
+    def order_from(first: int) -> list[int]:
+        others = [axis for axis in together if axis != first and before[axis] != after[axis]]
+        return [first, *others, *([apart] if apart is not None and before[apart] != after[apart] else [])]
+
+    def row_bytes(first: int) -> int:
+        sizes, total = list(before), 0
+        for axis in order_from(first):
+            sizes[axis] = 1 if axis == first else after[axis]
+            total += 4 * math.prod(sizes)
+        return total
+
+    first = min(together, key=lambda axis: (row_bytes(axis) > SLAB_BYTES, growth[axis]))
+    matrices = {axis: interpolation_matrix(before[axis], after[axis], orders[axis]) for axis in order_from(first)}
+    return _Steps(matrices, apart, max(1, SLAB_BYTES // row_bytes(first)))
+
+
+def _resample_channel(volume: torch.Tensor, result: torch.Tensor, steps: _Steps) -> None:
+    """Fills (z, y, x) from (z, y, x)."""
+    first, *others = steps.matrices
+    within = (0, 1, 2) if steps.apart is None else tuple(axis for axis in range(3) if axis != steps.apart)
+    low, high = volume.amin(within, keepdim=True), volume.amax(within, keepdim=True)
+    matrices = {axis: torch.from_numpy(steps.matrices[axis]).to(volume.device) for axis in others}
+    for start in range(0, result.shape[first], steps.rows):
+        rows = steps.matrices[first][start : start + steps.rows]
+        used = np.flatnonzero(rows.any(axis=0))
+        part = volume.narrow(first, int(used[0]), int(used[-1] - used[0]) + 1)
+        part = _along(torch.from_numpy(rows[:, used[0] : used[-1] + 1]).to(volume.device), part, first)
+        for axis in others:
+            if axis == steps.apart:
+                part = part.clamp_(low, high)
+            part = _along(matrices[axis], part, axis)
+        target = result.narrow(first, start, len(rows))
+        if steps.apart in others:
+            target.copy_(part)
+        else:
+            torch.clamp(part, low, high, out=target)
+
+
+def _along(matrix: torch.Tensor, array: torch.Tensor, axis: int) -> torch.Tensor:
+    """Multiplies a (z, y, x) array along one axis without moving it."""
+    z, y, x = array.shape
+    if axis == 0:
+        return (matrix @ array.reshape(z, y * x)).reshape(len(matrix), y, x)
+    if axis == 2:
+        return array @ matrix.T
+    product = array.new_empty((z, len(matrix), x))
+    for before, after in zip(array, product, strict=True):  # torch's batched product copies the matrix or the array
+        torch.mm(matrix, before, out=after)
+    return product
 
 
 def _is_anisotropic(spacing_mm: Spacing) -> bool:

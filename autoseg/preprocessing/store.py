@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,7 +34,7 @@ from autoseg.preprocessing.chunking import chunk_and_block
 from autoseg.preprocessing.locations import Locations
 from autoseg.preprocessing.placement import Placement
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 ONE_THREAD = {"nthreads": 1}  # cases are handled side by side; and the number is kept in the file
 
 
@@ -65,7 +66,7 @@ class Record(Frozen):
         placement: of the prepared image on the file's grid.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     sources: tuple[Source, ...]
     shape: tuple[int, int, int, int]
     located: tuple[int, ...]
@@ -202,14 +203,28 @@ def write_prepared(
         OSError: a file cannot be written.
     """
     case.record_path.unlink(missing_ok=True)
-    _write_array(case.image_path, image, patch_size)
-    _write_array(case.labels_path, class_map[None], patch_size)
+    with ThreadPoolExecutor(3) as pool:  # most of the time goes in waiting for the disk, which takes them together
+        written = [
+            pool.submit(_write_array, case.image_path, image, patch_size),
+            pool.submit(_write_array, case.labels_path, class_map[None], patch_size),
+            pool.submit(_write_locations, case.locations_path, locations),
+        ]
+        for one in written:
+            one.result()
+    update_record(case, record)
+
+
+def update_record(case: PreparedCase, record: Record) -> None:
+    """Writes the record of a case whose other files are there."""
+    write_json(case.record_path, record.model_dump(mode="json"))
+
+
+def _write_locations(target: Path, locations: Locations) -> None:
     arrays: dict[str, Any] = {str(index): voxels for index, voxels in enumerate(locations.targets)}
     if locations.annotated is not None:
         arrays["annotated"] = locations.annotated
-    with atomic_path(case.locations_path, suffix=".npz") as temporary:
+    with atomic_path(target, suffix=".npz") as temporary:
         np.savez(temporary, **arrays)
-    write_json(case.record_path, record.model_dump(mode="json"))
 
 
 def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:

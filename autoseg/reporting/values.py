@@ -213,6 +213,7 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "preprocessing.spacing_mm": lambda spacing: " × ".join(f"{size:.2f}" for size in spacing) + " mm",
     "preprocessing.image_order": _interpolated,
     "preprocessing.coarse_axis_order": _interpolated,
+    "preprocessing.label_order": _interpolated,
     "network.kind": lambda kind: NETWORKS[kind],
     "network.features": _counts,
     "network.strides": _grids,
@@ -230,5 +231,6 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "training.minutes": lambda minutes: "none" if minutes is None else f"{number(minutes)} minutes",
     "inference.overlap": percent,
     "inference.gaussian_sigma": lambda sigma: "all alike" if sigma is None else f"{percent(sigma)} of the patch",
+    "inference.air": lambda level: "nothing" if level is None else f"up to {number(level)} in the files",
     "memory": _memory,
 }

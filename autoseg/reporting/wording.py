@@ -31,6 +31,7 @@ NAMES = {
     "preprocessing.normalisation": "normalisation",
     "preprocessing.image_order": "resampling",
     "preprocessing.coarse_axis_order": "resampling across thick slices",
+    "preprocessing.label_order": "resampling of labels",
     "network.kind": "network",
     "network.features": "features by level",
     "network.strides": "strides by level",
@@ -57,6 +58,7 @@ NAMES = {
     "inference.overlap": "overlap of windows",
     "inference.gaussian_sigma": "width of a window's weights",
     "inference.mirror_axes": "mirrored in prediction",
+    "inference.air": "air, left out",
     "memory": "memory",
 }
 

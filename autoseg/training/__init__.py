@@ -7,7 +7,7 @@ from autoseg.training.case_validation import validate_cases
 from autoseg.training.cost import seconds_per_iteration
 from autoseg.training.loading import default_workers
 from autoseg.training.loop import Job, Trained, fit
-from autoseg.training.memory import MEMORY_MARGIN, inference_bytes, training_bytes
+from autoseg.training.memory import MEMORY_MARGIN, training_bytes
 
 __all__ = [
     "MEMORY_MARGIN",
@@ -15,7 +15,6 @@ __all__ = [
     "Trained",
     "default_workers",
     "fit",
-    "inference_bytes",
     "seconds_per_iteration",
     "training_bytes",
     "validate_cases",

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from autoseg.networks.live_bytes import LiveBytes
 from autoseg.plan.training import Optimizer
-from autoseg.training.live_bytes import LiveBytes
 from autoseg.training.step import build_optimizer
 
 

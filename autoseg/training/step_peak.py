@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from autoseg.networks.live_bytes import LiveBytes
 from autoseg.training.augmentation import Batch
-from autoseg.training.live_bytes import LiveBytes
 from autoseg.training.step import Learner
 
 logger = logging.getLogger(__name__)

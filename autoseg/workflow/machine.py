@@ -14,11 +14,12 @@ import torch
 
 from autoseg.dataset import Description
 from autoseg.errors import AutosegError
+from autoseg.inference.memory import inference_bytes
 from autoseg.inference.model import describe_machine
 from autoseg.networks.devices import best_precision, find_device
 from autoseg.plan import Budget, Precision, Stage, Timing
 from autoseg.planner import Machine
-from autoseg.training import MEMORY_MARGIN, inference_bytes, seconds_per_iteration, training_bytes
+from autoseg.training import MEMORY_MARGIN, seconds_per_iteration, training_bytes
 
 logger = logging.getLogger(__name__)
 

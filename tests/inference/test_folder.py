@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +14,10 @@ import SimpleITK as sitk
 import torch
 from torch import nn
 
-from autoseg.dataset import Labels, find_cases, read_label_map
+from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
 from autoseg.errors import AutosegError
 from autoseg.inference import folder, predict_cases, read_labels
+from autoseg.inference.memory import Way
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
 TURN = np.deg2rad(20)
@@ -226,7 +229,7 @@ def test_progress_is_told_in_shares_of_a_case(make_predictor, tmp_path):
     predict_cases(predictor, cases[:1], tmp_path / "out")
     predicted, kept, [failure] = predict_cases(predictor, cases, tmp_path / "out", progress=progress)
     assert (predicted, kept) == (2, 1)
-    assert failure.startswith("case 'b': the GPU's memory ran out: an image of 6 × 7 × 5 voxels")
+    assert failure.startswith("case 'b': the GPU's memory ran out in a single window of 4 × 4 × 4 voxels.")
     assert told.pop(0) == ("predicting by net", 4)
     shares = {name: [done for case, done in told if case == name] for name in "abcd"}
     assert {name: len(steps) for name, steps in shares.items()} == {"a": 1, "b": 2 + 1, "c": 12 + 1, "d": 12 + 1}
@@ -296,9 +299,9 @@ def test_images_are_not_overwritten(predictor, tmp_path, output):
     assert {path: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
 
 
-@pytest.mark.parametrize("killed_at", ["record_files", "write_bytes", "write_label_map"])
+@pytest.mark.parametrize("killed_at", ["record_files", "atomic_path", "write_label_map"])
 def test_a_killed_prediction_is_made_again(predictor, tmp_path, monkeypatch, killed_at):
-    def kill(*arguments):
+    def kill(*arguments, **options):
         raise KeyboardInterrupt
 
     for case in "ab":
@@ -371,3 +374,82 @@ def test_a_broken_record(predictor, tmp_path, content):
         read_labels(tmp_path)
     with pytest.raises(AutosegError, match=r"predictions\.json: not a (record of predictions|JSON file)"):
         predict_cases(predictor, [], tmp_path)
+
+
+def test_the_next_image_is_read_while_one_is_predicted(make_predictor, tmp_path, monkeypatch):
+    """And the one before is written; whatever waits for something that comes later would wait for ever."""
+    reading = {name: threading.Event() for name in "abc"}
+    predicted, order = threading.Event(), []
+
+    class Waiting(nn.Module):
+        def forward(self, images):
+            if not predicted.is_set():
+                assert reading["b"].wait(20), "the second image is read only after the first is predicted"
+                predicted.set()
+            return (torch.cat((-images, images), dim=1),)
+
+    def read(path):
+        name = Path(path).name[0]
+        reading[name].set()
+        order.append(name)
+        return read_image(path)
+
+    monkeypatch.setattr(folder, "read_image", read)
+    for name in "abc":
+        write(tmp_path / "in" / f"{name}_0000.nii.gz")
+    predictor = make_predictor([Waiting()], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    assert predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out") == (3, 0, [])
+    assert order == ["a", "b", "c"]
+
+
+def test_the_memory_is_told_beforehand_and_kept_to(predictor, tmp_path, caplog):
+    write(tmp_path / "in" / "small_0000.nii.gz")
+    write(tmp_path / "in" / "large_0000.nii.gz", shape=(12, 40, 50))
+    cases = find_cases([tmp_path / "in"], 1)
+    with caplog.at_level("INFO", "autoseg"):
+        predict_cases(predictor, cases, tmp_path / "out", max_memory_gb=64)
+    [message] = caplog.messages
+    assert re.fullmatch(
+        r"predicting is expected to take \d+\.\d GB of memory at the peak \('large', 12 × 40 × 50 voxels\)", message
+    )
+    with pytest.raises(AutosegError) as raised:
+        predict_cases(predictor, cases, tmp_path / "other", max_memory_gb=0.1)
+    assert re.fullmatch(
+        r"--max-memory 0\.1: predicting takes \d\.\d GB of memory at the peak \('large', 12 × 40 × 50 voxels\) at "
+        r"least\. Allow it more, or cut the image to the part that matters\.",
+        str(raised.value),
+    )
+    assert listed(tmp_path / "other") == ["predictions.json"]
+
+
+def test_with_little_memory_the_same_is_predicted(predictor, tmp_path, monkeypatch):
+    """The sums on disk, one image after the other."""
+    write(tmp_path / "in" / "scan_0000.nii.gz")
+    write(tmp_path / "in" / "other_0000.nii.gz", seed=1)
+    cases = find_cases([tmp_path / "in"], 1)
+    predict_cases(predictor, cases, tmp_path / "out", probabilities=True)
+    frugal = Way(read_ahead=False, sums_on_disk=True, host_bytes=1)
+    monkeypatch.setattr(folder, "find_way", lambda *_: frugal)
+    predict_cases(predictor, cases, tmp_path / "frugal", probabilities=True)
+    for name in ("scan", "other"):
+        one, other = (np.load(tmp_path / where / f"{name}.npz")["probabilities"] for where in ("out", "frugal"))
+        np.testing.assert_array_equal(one, other)
+        assert (tmp_path / "out" / f"{name}.nii.gz").read_bytes() == (
+            tmp_path / "frugal" / f"{name}.nii.gz"
+        ).read_bytes()
+    assert listed(tmp_path / "frugal") == listed(tmp_path / "out")
+
+
+def test_what_cannot_be_written_fails_alone(predictor, tmp_path, monkeypatch):
+    for name in "abc":
+        write(tmp_path / "in" / f"{name}_0000.nii.gz")
+
+    def full(path, label_map, grid):
+        if Path(path).name.startswith("b"):
+            raise AutosegError(f"{path}: cannot be written: is the disk full?")
+        write_label_map(path, label_map, grid)
+
+    monkeypatch.setattr(folder, "write_label_map", full)
+    predicted, _, failures = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
+    assert predicted == 2
+    assert failures == [f"case 'b': {tmp_path / 'out' / 'b.nii.gz'}: cannot be written: is the disk full?"]

@@ -14,7 +14,7 @@ from autoseg.geometry import Grid, plain_grid
 from autoseg.inference import Predictor
 from autoseg.inference.model import WEIGHTS, read_weights
 from autoseg.inference.predictor import model_folders
-from autoseg.inference.sliding_window import predict_logits
+from autoseg.inference.sliding_window import predict_rows
 from autoseg.plan import Budget
 
 SPACING = (3.0, 1.5, 1.5)
@@ -169,8 +169,10 @@ def test_folds_are_averaged(tmp_path, make_model):
     array = voxels((6, 10, 9))
     together = Predictor.load(tmp_path, "cpu").predict(array, (1.0, 1.0, 1.0), probabilities=True)
     alone = [Predictor.load(tmp_path / f"fold_{fold}", "cpu") for fold in range(3)]
+    image = torch.from_numpy(array)
+    labels = alone[0].model.plan.dataset.labels
     logits = [
-        predict_logits(one.networks, torch.from_numpy(array), one.stage, 2, torch.device("cpu")).double()
+        torch.cat([rows.double() for rows in predict_rows(one.networks, image, one.stage, labels, one.device)], dim=1)
         for one in alone
     ]
     mean = torch.stack(logits).mean(0)
@@ -277,9 +279,8 @@ def test_a_gpu_that_is_too_small(make_predictor):
     with pytest.raises(ModelError) as raised:
         predictor.predict(voxels((5, 8, 6)), (2.0, 1.0, 1.0))
     assert str(raised.value) == (
-        "the GPU's memory ran out: an image of 5 × 8 × 6 voxels, 10 × 8 × 6 at the model's spacing, with 2 outputs a "
-        "voxel. Predict it on the processor (--device cpu), cut the image to the part that matters, or end what else "
-        "uses the GPU; fewer folds or mirrored views take as much."
+        "the GPU's memory ran out in a single window of 4 × 4 × 4 voxels. Predict on the processor (--device cpu), or "
+        "end what else uses the GPU."
     )
 
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.inference.sliding_window import predict_logits
+from autoseg.dataset.labels import Labels, Region
+from autoseg.inference.sliding_window import grouped_windows, padded_shape, predict_rows, rows_held, window_of
 from autoseg.inference.tiles import window_starts
 from autoseg.networks import devices
 
 CPU = torch.device("cpu")
+ONE = Labels(values={"background": 0, "lesion": 1}, regions={"lesion": Region(values=(1,), paint=1)})
+TWO = Labels(values={"background": 0, "lesion": 1})
 SHAPES = [
     pytest.param((8, 6, 4), id="one window"),
     pytest.param((13, 7, 9), id="several windows"),
@@ -21,6 +24,10 @@ SHAPES = [
     pytest.param((5, 15, 4), id="smaller along one axis"),
     pytest.param((1, 1, 1), id="one voxel"),
 ]
+
+
+def predict_logits(*arguments, **options):
+    return torch.cat([rows.clone() for rows in predict_rows(*arguments, **options)], dim=1)
 
 
 def image(shape, channels=2, seed=0):
@@ -54,7 +61,7 @@ class Ramp(nn.Module):
 @pytest.mark.parametrize("gaussian_sigma", [0.125, None])
 def test_a_network_that_returns_its_input_returns_the_image(make_stage, shape, mirror_axes, gaussian_sigma):
     stage = make_stage((8, 6, 4), channels=2, mirror_axes=mirror_axes, gaussian_sigma=gaussian_sigma)
-    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, 2, CPU)
+    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, TWO, CPU)
     assert logits.dtype == torch.float32
     np.testing.assert_allclose(logits, image(shape), rtol=0, atol=1e-5)
 
@@ -63,7 +70,7 @@ def test_a_network_that_returns_its_input_returns_the_image(make_stage, shape, m
 @pytest.mark.parametrize("mirror_axes", [(), (1,), (0, 1)])
 def test_a_2d_stage_sees_every_slice(make_stage, shape, mirror_axes):
     stage = make_stage((6, 4), channels=2, mirror_axes=mirror_axes)
-    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, 2, CPU)
+    logits = predict_logits([Identity()], torch.from_numpy(image(shape)), stage, TWO, CPU)
     np.testing.assert_allclose(logits, image(shape), rtol=0, atol=1e-5)
 
 
@@ -104,7 +111,7 @@ def test_overlapping_windows_views_and_networks_are_averaged(make_stage, shape, 
     window = (6, 4, 4)
     stage = make_stage(window, channels=2, overlap=overlap, gaussian_sigma=0.25, mirror_axes=mirror_axes)
     ensemble = [Ramp(window, seed) for seed in range(networks)]
-    logits = predict_logits(ensemble, torch.from_numpy(image(shape)), stage, 2, CPU)
+    logits = predict_logits(ensemble, torch.from_numpy(image(shape)), stage, TWO, CPU)
     expected = by_definition(ensemble, image(shape), window, overlap, 0.25, mirror_axes)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
 
@@ -113,7 +120,7 @@ def test_overlapping_windows_views_and_networks_are_averaged(make_stage, shape, 
 def test_overlapping_windows_of_slices(make_stage, mirror_axes):
     stage = make_stage((6, 4), channels=2, mirror_axes=mirror_axes)
     network = Ramp((6, 4), seed=1)
-    logits = predict_logits([network], torch.from_numpy(image((3, 11, 7))), stage, 2, CPU)
+    logits = predict_logits([network], torch.from_numpy(image((3, 11, 7))), stage, TWO, CPU)
     expected = by_definition([network], image((3, 11, 7)), (6, 4), 0.5, 0.125, mirror_axes)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
 
@@ -125,7 +132,7 @@ def test_overlapping_windows_of_slices(make_stage, mirror_axes):
 def test_every_combination_of_flips_is_a_view(make_stage, mirror_axes, mirror, views):
     network = Ramp((4, 4, 4), seed=0)
     stage = make_stage((4, 4, 4), mirror_axes=mirror_axes)
-    predict_logits([network, network], torch.from_numpy(image((6, 4, 4), 1)), stage, 1, CPU, mirror)
+    predict_logits([network, network], torch.from_numpy(image((6, 4, 4), 1)), stage, ONE, CPU, mirror)
     windows = 2
     assert network.calls == windows * views * 2
 
@@ -134,7 +141,7 @@ def test_progress_adds_up_to_one(make_stage):
     told = []
     stage = make_stage((4, 4, 4))
     predict_logits(
-        [Identity()], torch.zeros(1, 9, 8, 4), stage, 1, CPU, step=lambda done, note: told.append((done, note))
+        [Identity()], torch.zeros(1, 9, 8, 4), stage, ONE, CPU, step=lambda done, note: told.append((done, note))
     )
     assert len(told) == 4 * 3
     assert sum(done for done, _ in told) == pytest.approx(1)
@@ -156,7 +163,133 @@ def test_networks_compute_in_the_plans_precision_and_sums_do_not(make_stage, mon
             return (logits,)
 
     stage = make_stage((4, 4, 4), precision=precision)
-    logits = predict_logits([Convolution()], torch.zeros(1, 4, 4, 4), stage, 1, CPU)
+    logits = predict_logits([Convolution()], torch.zeros(1, 4, 4, 4), stage, ONE, CPU)
     assert dtypes == [seen]
     assert logits.dtype == torch.float32
     assert not logits.requires_grad
+
+
+class Small(nn.Module):
+    """The identity on a device that holds so many windows at once, and no more."""
+
+    def __init__(self, holds):
+        super().__init__()
+        self.holds, self.seen = holds, []
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        if len(images) > self.holds:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return (images,)
+
+
+def test_where_memory_runs_out_fewer_windows_are_seen_at_once(make_stage):
+    stage, network = make_stage((4, 4), channels=2), Small(holds=5)
+    logits = predict_logits([network], torch.from_numpy(image((9, 4, 4))), stage, TWO, CPU)
+    np.testing.assert_allclose(logits, image((9, 4, 4)), rtol=0, atol=1e-5)
+    assert network.seen == [9, 5, 4]
+
+
+def test_where_not_one_window_fits_that_is_said(make_stage):
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_logits([Small(holds=0)], torch.zeros(2, 4, 4, 4), make_stage((4, 4, 4), channels=2), TWO, CPU)
+
+
+def test_other_errors_are_raised_as_they_are(make_stage):
+    class Broken(nn.Module):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            raise RuntimeError("a kernel failed")
+
+    network = Broken()
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        predict_logits([network], torch.zeros(2, 3, 4, 4), make_stage((4, 4), channels=2), TWO, CPU)
+    assert network.calls == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_that_is_too_small_keeps_the_sums_on_the_host(make_stage):
+    class OnceTooSmall(Identity):
+        calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            if self.calls == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().forward(images)
+
+    stage, device = make_stage((4, 6, 4), channels=2), torch.device("cuda")
+    places, parts = [], []
+    for rows in predict_rows([OnceTooSmall()], torch.from_numpy(image((9, 6, 4))), stage, TWO, device):
+        places.append(rows.device.type)
+        parts.append(rows.cpu().clone())
+    assert set(places) == {"cpu"}
+    np.testing.assert_allclose(torch.cat(parts, dim=1), image((9, 6, 4)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("patch", [(8, 6, 4), (6, 4)])
+def test_sums_on_a_disk_are_the_same(make_stage, tmp_path, patch):
+    stage, array = make_stage(patch, channels=2), torch.from_numpy(image((21, 7, 9)))
+    network = Ramp(patch, seed=1)
+    there = predict_logits([network], array, stage, TWO, CPU, disk=tmp_path)
+    assert torch.equal(there, predict_logits([network], array, stage, TWO, CPU))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("patch", [(8, 6, 4), (6, 4)])
+@pytest.mark.parametrize("shape", [(21, 7, 9), (3, 6, 4), (100, 8, 8)])
+def test_rows_come_in_order_and_none_is_held_longer_than_windows_overlap(make_stage, patch, shape):
+    stage = make_stage(patch, channels=2)
+    found = list(predict_rows([Identity()], torch.from_numpy(image(shape)), stage, TWO, CPU))
+    assert sum(rows.shape[1] for rows in found) == shape[0]
+    assert max(rows.shape[1] for rows in found) <= max(8, 32)
+    held = rows_held(grouped_windows(padded_shape(shape, stage), stage), window_of(stage))
+    assert held <= (8 if len(patch) == 3 else 32)
+
+
+def air_stage(make_stage, patch=(4, 4, 4), **changes):
+    """Of CT, clipped at -1000 HU and at 1000; up to -900 HU is air."""
+    stage = make_stage(patch, air=-900.0, gaussian_sigma=None, **changes)
+    window = {"kind": "ct", "lower": -1000.0, "upper": 1000.0, "mean": 100.0, "std": 200.0}
+    return type(stage).model_validate(
+        stage.model_dump() | {"preprocessing": stage.preprocessing.model_dump() | {"normalisation": [window]}}
+    )
+
+
+@pytest.mark.parametrize("patch", [(4, 4, 4), (4, 4)])
+def test_windows_of_air_are_background_without_being_seen(make_stage, patch):
+    """Half of the image is air, -950 HU; the network would take everything for lesion."""
+
+    class Lesion(Small):
+        def forward(self, images):
+            super().forward(images)
+            return (torch.cat((-torch.ones_like(images), torch.ones_like(images)), dim=1),)
+
+    hounsfield = np.full((1, 8, 4, 4), -950.0, dtype=np.float32)
+    hounsfield[0, 0, 2, 2] = 40
+    hounsfield[0, 1, 2, 2] = -899
+    hounsfield[0, 2, 2, 2] = -901
+    network = Lesion(holds=99)
+    logits = predict_logits(
+        [network], torch.from_numpy((hounsfield - 100) / 200), air_stage(make_stage, patch), TWO, CPU
+    )
+    seen = (logits[1] > logits[0]).all(dim=2).all(dim=1)
+    # Slices are looked at one by one; windows of 4 slices lie at 0, 2 and 4, and the middle one has nothing but air.
+    assert sum(network.seen) == (2 if len(patch) == 2 else 1)
+    assert seen.tolist() == [True] * 2 + [False] * 6
+
+
+def test_air_of_regions_is_no_region(make_stage):
+    image = torch.full((1, 4, 4, 4), -5.4)
+    logits = predict_logits([Small(holds=0)], image, air_stage(make_stage), ONE, CPU)
+    assert (logits == -10).all()
+
+
+def test_air_is_not_known_where_every_image_has_its_own_scale(make_stage):
+    stage = make_stage((4, 4, 4), air=0.0)
+    values = stage.model_dump()
+    values["preprocessing"]["normalisation"] = [{"kind": "zscore", "inside_mask": False}]
+    with pytest.raises(ValueError, match=r"inference\.air 0: with normalisation 'zscore' of the first channel"):
+        type(stage).model_validate(values)

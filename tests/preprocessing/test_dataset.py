@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import autoseg.preprocessing.dataset
 from autoseg.dataset.dataset import Case, Dataset
 from autoseg.dataset.description import Description
 from autoseg.dataset.images import read_image, read_label_map, write_image, write_label_map
 from autoseg.dataset.labels import Labels
-from autoseg.errors import DatasetError
+from autoseg.dataset.synthetic import generate_kidneys
+from autoseg.errors import AutosegError, DatasetError, WorkspaceError
 from autoseg.geometry import plain_grid
 from autoseg.plan.preprocessing import Preprocessing, ZScore
 from autoseg.preprocessing.dataset import prepare_dataset
@@ -98,8 +105,10 @@ def test_what_a_kill_left_of_a_case_is_done_again(left, dataset, tmp_path):
 def test_a_changed_source_redoes_its_case(which, dataset, tmp_path):
     prepare(dataset, tmp_path)
     before = state(tmp_path)
-    source = dataset.cases[2].images[0] if which == "image" else dataset.cases[2].label
-    os.utime(source, ns=(0, 0))
+    if which == "image":
+        write_image(dataset.cases[2].images[0], np.ones(GRID.shape, dtype=np.float32), GRID)
+    else:
+        write_label_map(dataset.cases[2].label, np.ones(GRID.shape, dtype=np.uint8), GRID)
     prepare(dataset, tmp_path)
     assert {name for name, found in state(tmp_path).items() if found != before[name]} == {
         "c.image.b2nd",
@@ -107,6 +116,78 @@ def test_a_changed_source_redoes_its_case(which, dataset, tmp_path):
         "c.locations.npz",
         "c.json",
     }
+
+
+def touch(dataset):
+    os.utime(dataset.cases[1].images[0], ns=(0, 0))
+    return dataset
+
+
+def copy(dataset):
+    folder = dataset.path.with_name("copied")
+    shutil.copytree(dataset.path, folder)
+    cases = [Case(case.name, (folder / case.images[0].name,), folder / case.label.name) for case in dataset.cases]
+    return replace(dataset, path=folder, cases=tuple(cases))
+
+
+@pytest.mark.parametrize(("change", "changed"), [(touch, {"b.json"}), (copy, {"a.json", "b.json", "c.json"})])
+def test_files_of_the_same_content_are_not_prepared_again(change, changed, dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    dataset = change(dataset)
+    prepared = prepare(dataset, tmp_path)
+    after = state(tmp_path)
+    assert {name for name in after if after[name] != before[name]} == changed
+    for case, source in zip(prepared, dataset.cases, strict=True):  # so that the next time nothing is read
+        files = [*source.images, source.label]
+        assert [Path(file.path) for file in case.record.sources] == files
+        assert [file.modified_ns for file in case.record.sources] == [path.stat().st_mtime_ns for path in files]
+    prepare(dataset, tmp_path)
+    assert state(tmp_path) == after
+
+
+def test_a_new_case_is_added_without_redoing_the_others(dataset, tmp_path):
+    prepare(replace(dataset, cases=dataset.cases[:2]), tmp_path)
+    before = state(tmp_path)
+    prepare(dataset, tmp_path)
+    after = state(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert {name.partition(".")[0] for name in after.keys() - before.keys()} == {"c"}
+
+
+def test_too_little_room_is_refused_before_anything_is_written(dataset, tmp_path, monkeypatch):
+    # 3 cases × (20 × 12 × 21 voxels × (4 × 0.95 + 2 × 0.1) bytes + 1 MiB)
+    usage = type("Usage", (), {"free": 2_000_000})
+    monkeypatch.setattr("autoseg.preprocessing.cost.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(WorkspaceError) as error:
+        prepare(dataset, tmp_path)
+    folder = tmp_path / "prepared"
+    assert str(error.value) == (
+        f"{folder}: preparing 3 cases takes about 3.2 MB of disk, and 2.0 MB are free there. "
+        "Make room, or give a workspace on another disk (-w DIR)."
+    )
+    assert not folder.exists()
+
+
+def test_only_what_is_not_done_needs_room(dataset, tmp_path, monkeypatch):
+    prepare(replace(dataset, cases=dataset.cases[:2]), tmp_path)
+    usage = type("Usage", (), {"free": 1_500_000})
+    monkeypatch.setattr("autoseg.preprocessing.cost.shutil.disk_usage", lambda folder: usage)
+    assert len(prepare(dataset, tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "cores", "processes"), [(100.0, 3, 3), (100.0, 2, 2), (1.1, 3, 2), (0.6, 3, 1), (0.0, 3, 1)]
+)
+def test_as_many_processes_as_cores_and_memory_allow(memory_gb, cores, processes, dataset, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("autoseg.preprocessing.dataset.available_cores", lambda: cores)
+    monkeypatch.setattr("autoseg.preprocessing.dataset.available_memory_bytes", lambda: memory_gb * 1e9)
+    monkeypatch.setattr(
+        "autoseg.preprocessing.dataset.map_items", lambda function, items, jobs, *_, **__: asked.append(jobs)
+    )
+    prepare(dataset, tmp_path, jobs=None)  # each needs about 0.44 GB: a process, a slab and little else
+    assert asked == [processes]
 
 
 def test_several_processes_write_the_same_bytes(dataset, tmp_path):
@@ -172,6 +253,52 @@ def test_an_image_with_values_that_are_not_numbers(dataset, tmp_path):
     with pytest.raises(DatasetError) as error:
         prepare(replace(dataset, cases=cases), tmp_path)
     assert str(error.value).startswith(f"case 'a': {image}: 1680 voxels are NaN or infinite")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_case_that_kills_its_process_is_named_and_the_others_are_kept(dataset, tmp_path, monkeypatch):
+    real = autoseg.preprocessing.dataset.read_case
+
+    def deadly(case, description):
+        if case.name == "b":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(case, description)
+
+    monkeypatch.setattr("autoseg.preprocessing.dataset.read_case", deadly)
+    with pytest.raises(AutosegError, match=r"^preparing cases: b ended its process \(killed by SIGKILL.*it was alone"):
+        prepare(dataset, tmp_path, jobs=2)
+    assert {"a.json", "c.json"} <= state(tmp_path).keys()
+    assert "b.json" not in state(tmp_path)
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from autoseg.dataset import Dataset
+from autoseg.plan.preprocessing import Preprocessing, ZScore
+from autoseg.preprocessing import prepare_dataset
+preprocessing = Preprocessing(spacing_mm=(2.0, 1.5, 1.5), normalisation=(ZScore(),))
+prepare_dataset(Dataset.open(sys.argv[1]), preprocessing, (8, 8, 8), Path(sys.argv[2]), int(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_at_any_point_and_run_again_gives_the_same_bytes(jobs, tmp_path):
+    source, prepared = tmp_path / "dataset", tmp_path / "prepared"
+    generate_kidneys(source, cases=8)
+    command = [sys.executable, "-c", COMMAND, str(source)]
+    subprocess.run([*command, str(tmp_path / "whole"), "1"], check=True)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for files in range(1, len(whole), 9):
+        process = subprocess.Popen([*command, str(prepared), str(jobs)])
+        while process.poll() is None and len(list(prepared.glob("*"))) < files:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    subprocess.run([*command, str(prepared), str(jobs)], check=True)
+    found = {path.name: path.read_bytes() for path in prepared.iterdir() if not path.name.startswith(".")}
+    assert found == whole
 
 
 def test_an_error_comes_out_of_another_process(dataset, tmp_path):

@@ -9,8 +9,9 @@ from autoseg.dataset.images import Image
 from autoseg.dataset.labels import Labels, Region
 from autoseg.geometry import Grid, plain_grid
 from autoseg.plan.preprocessing import NoNormalisation, Preprocessing
+from autoseg.preprocessing import restoring
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.restoring import restore_labels, restore_probabilities
+from autoseg.preprocessing.restoring import Restorer, find_taps, restore_labels, restore_probabilities
 
 CLASSES = Labels(values={"background": 0, "kidney": 10, "tumour": 300, "cyst": 4})
 REGIONS = Labels(
@@ -106,6 +107,46 @@ def test_region_probabilities(placement):
     expected = np.zeros((2, *placement.native_shape))
     expected[(slice(None), *placement.box)] = 1 / (1 + np.exp(-resampled_by_definition(scores, placement)))
     np.testing.assert_allclose(restore_probabilities(scores, placement, REGIONS), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("rows", [1, 2, 3, 7])
+@pytest.mark.parametrize("labels", [CLASSES, REGIONS], ids=["classes", "regions"])
+def test_rows_may_come_in_any_number_of_parts(placement, rows, labels, monkeypatch):
+    """And are decided in any number of blocks."""
+    scores = scores_on(placement, outputs=labels.outputs)
+    whole = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
+    expected = Restorer(placement, labels, whole)
+    expected.add(scores)
+    monkeypatch.setattr(restoring, "BLOCK_VOXELS", 150)
+    parts = np.full_like(whole, np.nan)
+    restorer = Restorer(placement, labels, parts)
+    for part in scores.split(rows, dim=1):
+        restorer.add(part)
+        part.fill_(torch.nan)  # the memory is used for the next rows
+    np.testing.assert_array_equal(restorer.label_map, expected.label_map)
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-6)  # exponentials are rounded by their place in memory
+
+
+def test_rows_are_decided_as_soon_as_they_can_be():
+    """Twice as fine on the image's grid: each row of scores but the first decides two, the last one more."""
+    placement = placed(plain_grid((8, 3, 3), (1.0, 1.0, 1.0)), (2.0, 1.0, 1.0))
+    restorer = Restorer(placement, CLASSES)
+    decided = []
+    for _ in range(4):
+        restorer.add(torch.tensor([0.0, 1.0, 0.0, 0.0]).reshape(4, 1, 1, 1).expand(4, 1, 3, 3))
+        decided.append(int((restorer.label_map == 4).all(axis=(1, 2)).sum()))
+    assert decided == [1, 3, 5, 8]
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 5), (5, 1), (7, 7), (7, 8), (8, 7), (10, 33), (33, 10), (403, 105)])
+def test_taps_are_those_of_scipys_interpolation(n, m, order):
+    values = np.random.default_rng(0).normal(size=n)
+    lower, upper, share = (tap.numpy() for tap in find_taps(n, m, order))
+    expected = ndimage.zoom(values, m / n, order=order, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose((1 - share) * values[lower] + share * values[upper], expected, rtol=0, atol=1e-6)
+    assert (np.diff(lower) >= 0).all() and set((upper - lower).tolist()) <= {0, 1}
 
 
 def test_ties_go_to_the_smaller_class():

@@ -113,7 +113,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
         f"{tmp_path}/a.image.b2nd: cannot be written (Error while creating the NDArray): is the disk full? "
         "What is done is kept; run the same command again."
     )
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a.locations.npz"]  # and no record: it is not prepared
 
 
 def test_open_prepared(tmp_path):
@@ -156,6 +156,7 @@ def test_a_record_of_another_version(tmp_path):
         pytest.param({"axis_order": (1, 0, 2)}, {}, False, id="other order of axes"),
         pytest.param({"orientation": "LPS"}, {}, False, id="an orientation"),
         pytest.param({"image_order": 1}, {}, False, id="other spline order"),
+        pytest.param({"label_order": 0}, {}, False, id="nearest label"),
     ],
 )
 def test_prepared_key(preprocessing, labels, same):

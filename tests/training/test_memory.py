@@ -13,10 +13,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.dataset import Description, Labels
-from autoseg.inference.sliding_window import predict_logits
+from autoseg.inference.memory import inference_bytes
+from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network, count_parameters
+from autoseg.networks.fake import GPURules
 from autoseg.training.augmentation import Batch
-from autoseg.training.memory import GPURules, inference_bytes, training_bytes
+from autoseg.training.memory import training_bytes
 from autoseg.training.step import make_learner, take_step
 
 CLASSES = Description(name="balls", channels=("MR",), labels=Labels(values={"background": 0, "ball": 1, "box": 2}))
@@ -287,17 +289,25 @@ def test_inference_against_the_allocator(make_stage, cpu, tmp_path, dimensions, 
 
     def predict():
         model = build_network(stage.network, 1, 3).eval()
-        logits = predict_logits([model], torch.randn(1, *shape), stage, 3, cpu)
-        assert torch.isfinite(logits).all()
+        rows = [len(rows[0]) for rows in predict_rows([model], torch.randn(1, *shape), stage, CLASSES.labels, cpu)]
+        assert sum(rows) == shape[0]
 
     measured = allocated(predict, tmp_path)
     assert inference_bytes(stage, CLASSES, shape, cpu) == pytest.approx(measured, rel=0.05)
 
 
-def test_on_a_gpu_the_image_itself_is_elsewhere(make_stage):
-    """Where the image outweighs the window: the padded copy, sums, logits and weights, 4 bytes each."""
+def test_of_the_image_only_what_windows_overlap_in_is_summed(make_stage):
+    """Windows of 8 rows, half of which overlap: sums of 3 outputs and their weights, 4 bytes each."""
     stage = stage_of(make_stage, (8, 16, 16), [4, 8], 2)
-    voxels = 100 * 200 * 200
-    small = 4 * count_parameters(build_network(stage.network, 1, 3))
-    assert inference_bytes(stage, CLASSES, (100, 200, 200), "cuda") == 4 * (1 + 3 + 3 + 1) * voxels + small
-    assert inference_bytes(stage, CLASSES, (100, 200, 200), "cpu") == 4 * (1 + 1 + 3 + 3 + 1) * voxels + small
+    short, long, wide = (
+        inference_bytes(stage, CLASSES, shape, "cuda") for shape in ((50, 200, 200), (100, 200, 200), (50, 200, 300))
+    )
+    assert long == short
+    assert wide - short == 4 * (3 + 1) * 8 * 200 * 100
+
+
+@pytest.mark.parametrize(("device", "bytes_a_voxel"), [("cpu", 4), ("cuda", 0)])
+def test_on_a_gpu_the_image_itself_is_elsewhere(make_stage, device, bytes_a_voxel):
+    stage = stage_of(make_stage, (8, 16, 16), [4, 8], 2)
+    short, long = (inference_bytes(stage, CLASSES, (rows, 200, 200), device) for rows in (100, 200))
+    assert long - short == bytes_a_voxel * 100 * 200 * 200

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autoseg.training.workspace import workspace_bytes
+from autoseg.networks.workspace import workspace_bytes
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

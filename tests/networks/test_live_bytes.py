@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from autoseg.training.live_bytes import LiveBytes
+from autoseg.networks.live_bytes import LiveBytes
 
 KILOBYTE = 250  # float32 numbers
 

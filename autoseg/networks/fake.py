@@ -1,0 +1,76 @@
+"""Networks whose tensors have a shape and a type but no memory, to find out what they would need.
+
+Comes in: the plan of a network, or a network, and the device it is meant for. Goes out: the same with weights
+that hold nothing, computing on a fake CPU as it would on that device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from autoseg.dataset import Description
+from autoseg.networks.build import build_network
+from autoseg.plan import Stage
+
+
+def network_without_weights(stage: Stage, dataset: Description) -> nn.Module:
+    """A network whose weights have shapes only; built while nothing watches, for drawing weights is many operations."""
+    with torch.device("meta"):
+        return build_network(stage.network, input_channels(stage, dataset), dataset.labels.outputs)
+
+
+def with_fake_weights(network: nn.Module) -> nn.Module:
+    """The network, with weights that are fake tensors and are counted; called where those are made."""
+    for module in network.modules():
+        for name, weights in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(weights.shape)))
+    return network
+
+
+def input_channels(stage: Stage, dataset: Description) -> int:
+    """Channels a network sees: the image's, and one a label of the previous stage where it looks at those."""
+    labels = len(dataset.labels.classes) - 1 if stage.previous is not None and stage.previous.as_channels else 0
+    return len(dataset.channels) + labels
+
+
+class Casting(nn.Module):
+    """A network that computes in a type, whatever the device would, and whose operations can be watched."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__()
+        self.network, self.dtype, self.device = network, dtype, device
+
+    def forward(self, images: Tensor) -> Any:
+        """What the network makes of images.
+
+        In inference mode, operations would not be taken apart on the way to `LiveBytes`, and weights that were cast
+        would not be kept.
+        """
+        runs = self.dtype != torch.float32
+        cast = torch.autocast("cpu", self.dtype if runs else torch.bfloat16, enabled=runs, cache_enabled=False)
+        with torch.inference_mode(mode=False), torch.no_grad(), cast, rules_of(self.device):
+            return self.network(images)
+
+
+class GPURules(TorchFunctionMode):
+    """Autocast as on a GPU, where tensors are on a CPU: average pooling in 3-D keeps the type it is given."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, arguments: Sequence[Any] = (), options: Any = None
+    ) -> Any:
+        if function is functional.avg_pool3d:
+            with torch.autocast("cpu", enabled=False):
+                return function(*arguments, **(options or {}))
+        return function(*arguments, **(options or {}))
+
+
+def rules_of(device: torch.device) -> AbstractContextManager[object]:
+    """Inside, autocast on a CPU follows the rules of the device."""
+    return GPURules() if device.type == "cuda" else nullcontext()
