@@ -178,10 +178,7 @@ def _along(matrix: torch.Tensor, array: torch.Tensor, axis: int) -> torch.Tensor
         return (matrix @ array.reshape(z, y * x)).reshape(len(matrix), y, x)
     if axis == 2:
         return array @ matrix.T
-    product = array.new_empty((z, len(matrix), x))
-    for before, after in zip(array, product, strict=True):  # torch's batched product copies the matrix or the array
-        torch.mm(matrix, before, out=after)
-    return product
+    return torch.matmul(matrix, array)
 
 
 def _is_anisotropic(spacing_mm: Spacing) -> bool:

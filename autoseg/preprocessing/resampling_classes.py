@@ -10,6 +10,8 @@ Comes in: a (z, y, x) map of classes, a shape, a spline order an axis, 0 or 1. G
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -63,12 +65,24 @@ def resample_classes(class_map: torch.Tensor, shape: Shape, orders: Orders) -> t
     axes = [_Axis(*(values.to(class_map.device) for values in _axis(*line))) for line in lines]
     result = class_map.new_empty(tuple(shape))
     rows = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-    for start in range(0, shape[0], rows):
-        along_z = _Axis(*(values[start : start + rows] for values in axes[0]))
-        first, stop = int(along_z.lower[0]), int(along_z.upper[-1]) + 1
-        here = along_z._replace(**{name: getattr(along_z, name) - first for name in ("lower", "upper", "nearest")})
-        result[start : start + rows] = _slab(class_map[first:stop], [here, *axes[1:]])
+    with _one_thread():
+        for start in range(0, shape[0], rows):
+            along_z = _Axis(*(values[start : start + rows] for values in axes[0]))
+            first, stop = int(along_z.lower[0]), int(along_z.upper[-1]) + 1
+            here = _Axis(along_z.lower - first, along_z.upper - first, along_z.nearest - first, along_z.share)
+            result[start : start + rows] = _slab(class_map[first:stop], [here, *axes[1:]])
     return result
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many short operations: more threads would mostly wait for each other, and badly on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _axis(n: int, m: int, order: int) -> _Axis:
