@@ -55,15 +55,18 @@ def plan(
     """
     set_verbosity(quiet, verbose)
     from autoseg.plan import write_plan
+    from autoseg.plan.files import check_target
     from autoseg.reporting import explain as explained
     from autoseg.workflow import facts_of, plan_in_workspace
 
+    if output is not None:
+        check_target(output)
     request = make_request(device, memory, minutes, settings, like, preset, timings)
     space = open_workspace(dataset, workspace)
     facts = facts_of(dataset, space, jobs, progress)
     derived = plan_in_workspace(facts, space, name, request)
     say(f"Plan: {space.plan_file(name)}")
-    if output:
+    if output is not None:
         write_plan(output, derived)
     if explain:
         show(explained(derived))

@@ -30,13 +30,34 @@ def read_plan(path: str | Path) -> Plan:
     data = read_json(path, PlanError)
     if not isinstance(data, dict) or data.get("format") != 1:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise PlanError(f"{path}: not a plan of format 1 (found {found!r}). Derive it again with 'autoseg plan'.")
+        raise PlanError(
+            f"{path}: not a plan of format 1 (found {found!r}). Remove it, and derive it again with 'autoseg plan'."
+        )
     return check_plan(data, str(path))
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:
     """Writes a plan, atomically."""
     write_json(Path(path), plan.model_dump(mode="json"))
+
+
+def check_target(path: Path) -> None:
+    """Refuses a place for a plan where something else is.
+
+    Raises:
+        PlanError: a folder, a device, or a file that is no plan is there; or a part of the path is a file.
+    """
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    if not path.name or path.is_dir() or not above.is_dir():
+        raise PlanError(f"{path}: not a place for a file. Give the name of a file, such as plan.json.")
+    if not path.exists():
+        return
+    try:
+        found = path.is_file() and read_plan(path)
+    except (PlanError, OSError):
+        found = None
+    if not found:
+        raise PlanError(f"{path}: there already, and not a plan. Give another name.")
 
 
 def check_plan(data: Mapping[str, Any], source: str) -> Plan:

@@ -10,13 +10,14 @@ from pydantic import Field, PositiveInt, model_validator
 from autoseg.frozen import Frozen
 
 Axes = tuple[PositiveInt, ...]  # one number an axis, (z, y, x) or (y, x)
+Features = Annotated[int, Field(gt=0, le=2**16)]
 
 
 class _UNet(Frozen):
     """What all U-Nets share; their own fields follow these."""
 
     kind: str
-    features: tuple[PositiveInt, ...] = Field(min_length=2)
+    features: tuple[Features, ...] = Field(min_length=2)
     kernels: tuple[Axes, ...]
     strides: tuple[Axes, ...]
 

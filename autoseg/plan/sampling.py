@@ -23,6 +23,6 @@ class Sampling(Frozen):
     """
 
     patch_size: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3)
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=2**20)
     foreground_fraction: float = Field(default=0.33, ge=0, le=1)
     foreground: Literal["by_case", "by_label"] = "by_case"

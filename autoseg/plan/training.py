@@ -10,6 +10,8 @@ from autoseg.frozen import Frozen
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
+MOST = 10**9  # epochs, or iterations in one: more is a slip of the keyboard
+
 
 class SGD(Frozen):
     """Stochastic gradient descent with Nesterov momentum."""
@@ -51,10 +53,10 @@ class Training(Frozen):
         seed: of weights, patches and augmentation.
     """
 
-    epochs: int = Field(default=1000, ge=1)
-    iterations_per_epoch: int = Field(default=250, ge=1)
+    epochs: int = Field(default=1000, ge=1, le=MOST)
+    iterations_per_epoch: int = Field(default=250, ge=1, le=MOST)
     validation_iterations: int = Field(default=50, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     precision: Precision = "float32"
     gradient_clip: float = Field(default=12.0, gt=0)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)

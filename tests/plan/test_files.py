@@ -8,6 +8,7 @@ import pytest
 
 from autoseg.errors import PlanError
 from autoseg.plan import Decision, check_plan, plan_schema, read_plan, with_settings, write_plan
+from autoseg.plan.files import check_target
 
 
 def test_written_and_read_back(tmp_path, plan):
@@ -34,17 +35,17 @@ def test_a_plan_cannot_be_changed(plan):
         ),
         pytest.param(
             "[1, 2]",
-            "{path}: not a plan of format 1 (found 'list'). Derive it again with 'autoseg plan'.",
+            "{path}: not a plan of format 1 (found 'list'). Remove it, and derive it again with 'autoseg plan'.",
             id="a list",
         ),
         pytest.param(
             '{"format": 2}',
-            "{path}: not a plan of format 1 (found 2). Derive it again with 'autoseg plan'.",
+            "{path}: not a plan of format 1 (found 2). Remove it, and derive it again with 'autoseg plan'.",
             id="a later format",
         ),
         pytest.param(
             "{}",
-            "{path}: not a plan of format 1 (found None). Derive it again with 'autoseg plan'.",
+            "{path}: not a plan of format 1 (found None). Remove it, and derive it again with 'autoseg plan'.",
             id="no format",
         ),
         pytest.param(
@@ -456,3 +457,42 @@ def test_decisions_are_in_the_order_they_were_made(plan):
     changed = with_settings(plan, ["stages.2d.training.seed=3", "stages.2d.training.epochs=5"])
     again = with_settings(changed, ["stages.2d.training.seed=4"])
     assert list(again.decisions) == ["stages.2d.training.epochs", "stages.2d.training.seed"]
+
+
+def test_a_plan_may_take_the_place_of_a_plan_or_of_nothing(tmp_path, plan):
+    write_plan(tmp_path / "plan.json", plan)
+    check_target(tmp_path / "plan.json")
+    check_target(tmp_path / "new" / "folder" / "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("dataset.json", "there already, and not a plan. Give another name."),
+        ("text", "there already, and not a plan. Give another name."),
+        ("/dev/null", "there already, and not a plan. Give another name."),
+        ("", "not a place for a file. Give the name of a file, such as plan.json."),
+        ("text/plan.json", "not a place for a file. Give the name of a file, such as plan.json."),
+    ],
+)
+def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
+    (tmp_path / "dataset.json").write_text('{"labels": {}}')
+    (tmp_path / "text").write_bytes(b"\xff not UTF-8")
+    target = tmp_path / place
+    with pytest.raises(PlanError) as raised:
+        check_target(target)
+    assert str(raised.value) == f"{target}: {problem}"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "training.seed=1180591620717411303424",
+        "training.epochs=1000000000000000000000",
+        "sampling.batch_size=1125899906842624",
+        "network.features=[4,99999999999]",
+    ],
+)
+def test_numbers_that_no_machine_can_use_are_refused(plan, setting):
+    with pytest.raises(PlanError, match="less than"):
+        with_settings(plan, [f"stages.2d.{setting}"])
