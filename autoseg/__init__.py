@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from autoseg.plan import read_plan as read_plan
     from autoseg.plan import with_settings as with_settings
     from autoseg.plan import write_plan as write_plan
-    from autoseg.workflow import Workspace as Workspace
-    from autoseg.workflow import make_plan as make_plan
-    from autoseg.workflow import preprocess as preprocess
-    from autoseg.workflow import train as train
+    from autoseg.workflow.fitting import train as train
+    from autoseg.workflow.planning import make_plan as make_plan
+    from autoseg.workflow.preparation import preprocess as preprocess
+    from autoseg.workflow.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
 
@@ -47,16 +47,16 @@ _PLACES = {
     "Labels": "dataset",
     "Plan": "plan",
     "Predictor": "inference",
-    "Workspace": "workflow",
+    "Workspace": "workflow.workspace",
     "check_dataset": "dataset",
     "evaluate": "evaluation",
     "extract_fingerprint": "fingerprint",
-    "make_plan": "workflow",
-    "preprocess": "workflow",
+    "make_plan": "workflow.planning",
+    "preprocess": "workflow.preparation",
     "read_image": "dataset",
     "read_label_map": "dataset",
     "read_plan": "plan",
-    "train": "workflow",
+    "train": "workflow.fitting",
     "with_settings": "plan",
     "write_label_map": "dataset",
     "write_plan": "plan",

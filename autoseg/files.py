@@ -6,37 +6,45 @@ only when it is complete, so a kill at any instant leaves the old file or the ne
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from autoseg.errors import AutosegError
 
+TEMPORARY = re.compile(r"\..+\.([0-9]+)@(.*)\.tmp(\.[a-z0-9.]+)?")  # process, machine
+
 
 @contextmanager
-def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
+def atomic_path(target: Path, suffix: str = "", durable: bool = True) -> Iterator[Path]:
     """Yields a path to write to; moves what was written there onto `target` at the end.
 
     The temporary file lies beside the target, so the move is a rename within one file system.
-    If the block raises, the temporary file is removed and the target stays as it was. What an
-    earlier process left of this target when it was killed is removed.
+    If the block raises, the temporary file is removed and the target stays as it was. What earlier
+    processes left in the folder when they were killed is removed, the first time a process writes there.
 
     Args:
         target: the file to write. Its folder is made if need be.
         suffix: ending of the temporary name, for writers that choose a format by it (".nii.gz").
+        durable: wait until the disk has the file. Without it a power cut, though not a kill, may leave one that
+            is cut short under the target's name: only for what can be made again, and is recognised by its size.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp{suffix}"
+    _remove_left_overs(target.parent)
+    temporary = target.parent / f".{target.name}.{os.getpid()}@{platform.node()}.tmp{suffix}"
     try:
         yield temporary
-        with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb+") as written:  # Windows flushes only what is open for writing
+                os.fsync(written.fileno())
         temporary.replace(target)
     except OSError as problem:
         if problem.filename in (None, str(temporary)):
@@ -44,23 +52,22 @@ def atomic_path(target: Path, suffix: str = "") -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
-        _remove_left_overs(target, suffix)
 
 
-def write_bytes(target: Path, content: bytes) -> None:
+def write_bytes(target: Path, content: bytes, durable: bool = True) -> None:
     """Writes a file atomically."""
-    with atomic_path(target) as temporary:
+    with atomic_path(target, durable=durable) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(target: Path, content: str) -> None:
+def write_text(target: Path, content: str, durable: bool = True) -> None:
     """Writes a text file atomically, as UTF-8."""
-    write_bytes(target, content.encode("utf-8"))
+    write_bytes(target, content.encode("utf-8"), durable)
 
 
-def write_json(target: Path, data: Any) -> None:
+def write_json(target: Path, data: Any, durable: bool = True) -> None:
     """Writes JSON atomically: indented, UTF-8, newline at the end. NaN is refused (ValueError)."""
-    write_text(target, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(target, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable)
 
 
 def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
@@ -88,11 +95,12 @@ def content_hash(data: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
 
 
-def _remove_left_overs(target: Path, suffix: str) -> None:
-    """Removes temporary files of a target whose writers are gone."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp{suffix}"):
-        writer = path.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if writer.isdecimal() and not _is_running(int(writer)):
+@cache  # once a process: a folder of thousands of cases is not listed for each of them
+def _remove_left_overs(folder: Path) -> None:
+    """Removes temporary files whose writers, processes of this machine, are gone."""
+    for path in folder.glob(".*.tmp*"):
+        writer = TEMPORARY.fullmatch(path.name)
+        if writer and writer[2] == platform.node() and not _is_running(int(writer[1])):
             path.unlink(missing_ok=True)
 
 

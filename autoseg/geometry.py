@@ -6,12 +6,17 @@ image and is written back unchanged with every prediction.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 Spacing = tuple[float, ...]  # mm, in the order of the array's axes
 Shape = tuple[int, ...]  # voxels, in the order of the array's axes
+
+FINEST_MM, COARSEST_MM = 1e-6, 1e6  # from a nanometre to a kilometre; what lies beyond is no voxel but a slip
+LONGEST_AXIS = 10**6  # voxels; no image is longer
 
 
 class Grid(NamedTuple):
@@ -55,10 +60,27 @@ class Grid(NamedTuple):
         """
         first = 3 - self.dimensions
         shape = " × ".join(str(n) for n in self.shape[first:])
-        spacing = " × ".join(f"{s:.2f}" for s in self.spacing_mm[first:])
-        return f"{shape} voxels of {spacing} mm"
+        return f"{shape} voxels of {in_mm(self.spacing_mm[first:])} mm"
 
 
 def plain_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
     """A grid at the origin whose axes are the patient's, for arrays that come without a file."""
     return Grid(shape, spacing_mm, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+
+
+def in_mm(spacing_mm: Iterable[float]) -> str:
+    """Voxel sizes as people read them: to a hundredth, the small ones to three digits that count.
+
+    >>> in_mm((5.0, 0.78125, 0.78125)), in_mm((0.05, 0.000065))
+    ('5.00 × 0.78 × 0.78', '0.05 × 0.000065')
+    """
+    return " × ".join(f"{size:.2f}" if size >= 0.1 else _three_digits(size) for size in spacing_mm)
+
+
+def is_voxel_size(size_mm: float) -> bool:
+    """Whether voxels can be so large: not NaN, and within what images are made of."""
+    return FINEST_MM <= size_mm <= COARSEST_MM
+
+
+def _three_digits(size: float) -> str:
+    return f"{size:.{2 - math.floor(math.log10(size))}f}".rstrip("0")

@@ -47,7 +47,8 @@ from autoseg.inference.model import read_weights
 from autoseg.networks import build_network
 from autoseg.plan import Budget, Plan, Stage
 from autoseg.plan.preprocessing import Preprocessing
-from autoseg.preprocessing import Placement, Restorer, place
+from autoseg.preprocessing import Placement, place
+from autoseg.preprocessing.restoring import Restorer
 
 HERE = Path(__file__).resolve().parent
 SEED = 127
@@ -55,6 +56,7 @@ ROWS = 16  # of logits that are added at once
 FEW, SOME, MANY = 3, 21, 105  # labels, background included
 PLANES = 127  # of noise, from which the logits of many labels are made; a prime number
 STAGE = "3d_fullres"
+NATIVE = "RAS"  # how the images of hippocampus lie: a plan that wants them so turns none
 RESAMPLING = "resample_data_or_seg_to_shape"  # nnU-Net's default, for everything
 Figure = dict[str, str]
 Native = tuple[list[int], list[float]]  # voxels and mm, (z, y, x), of the CT
@@ -501,7 +503,8 @@ def write_tiny_model(folder: Path) -> None:
 def write_nnunet_model(model: Model, fold: Path, folder: Path) -> None:
     """dataset.json, plans.json and a checkpoint of the same network with the same weights."""
     stage, dataset = model.plan.stages[model.stage], model.plan.dataset
-    if stage.network.kind != "plain_unet" or stage.preprocessing.orientation or dataset.labels.regions:
+    wanted = stage.preprocessing.orientation
+    if stage.network.kind != "plain_unet" or wanted not in (None, NATIVE) or dataset.labels.regions:
         raise SystemExit(f"{fold}: only a plain U-Net for classes, which turns no image, is written for nnU-Net")
     (folder / "fold_0").mkdir(parents=True, exist_ok=True)
     described = {

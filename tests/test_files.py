@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -104,9 +105,15 @@ def test_content_hash_is_the_same_in_every_run() -> None:
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     gone = 2**22 + 1  # above the largest process number of Linux
-    (tmp_path / f".a[1].json.{gone}.tmp").write_text("half")
-    (tmp_path / f".b.json.{gone}.tmp").write_text("half, of another file")
-    (tmp_path / f".a[1].json.{os.getppid()}.tmp").write_text("half, of a process that is still writing")
+    here = platform.node()
+    for name in (f".a[1].json.{gone}@{here}.tmp", f".b.nii.gz.{gone}@{here}.tmp.nii.gz"):
+        (tmp_path / name).write_text("half")
+    kept = {
+        f".a[1].json.{os.getppid()}@{here}.tmp": "half, of a process that is still writing",
+        f".a[1].json.{gone}@{here}-too.tmp": "half, of a process of another machine that shares the folder",
+        f".a[1].json.{gone}.tmp": "of another program",
+    }
+    for name, content in kept.items():
+        (tmp_path / name).write_text(content)
     write_json(tmp_path / "a[1].json", {})
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f".a[1].json.{os.getppid()}.tmp", f".b.json.{gone}.tmp", "a[1].json"}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "a[1].json"}

@@ -33,7 +33,9 @@ def demo(
     from autoseg.evaluation import evaluate
     from autoseg.inference import Predictor, predict_cases
     from autoseg.reporting import draw_cases, score_table
-    from autoseg.workflow import ModelJob, Request, Workspace, plan_dataset, run_job
+    from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
+    from autoseg.workflow.planning import Request
+    from autoseg.workflow.workspace import Workspace
 
     path = folder / "kidneys"
     made = (path / "dataset.json").is_file()

@@ -16,7 +16,7 @@ def fingerprint(
     """Measures sizes, spacings, intensities and labels, and writes fingerprint.json."""
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow import fingerprint_in_workspace
+    from autoseg.workflow.facts import fingerprint_in_workspace
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)

@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
     from autoseg.plan import PresetName
-    from autoseg.workflow import Request, Workspace
+    from autoseg.workflow.planning import Request
+    from autoseg.workflow.workspace import Workspace
 
 
 def above_zero(number: float | None) -> float | None:
@@ -126,7 +127,7 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of wh
 
 def open_workspace(dataset: Dataset | Path, path: Path | None) -> Workspace:
     """The workspace that was named, or the default one of the dataset."""
-    from autoseg.workflow import Workspace
+    from autoseg.workflow.workspace import Workspace
 
     folder = dataset if isinstance(dataset, Path) else dataset.path
     return Workspace(path or Path("autoseg-work") / folder.resolve().name)
@@ -147,7 +148,7 @@ def make_request(
         PlanError: they contradict each other, or the plan to take stages from cannot be read.
     """
     from autoseg.plan import read_plan
-    from autoseg.workflow import Request, check_request
+    from autoseg.workflow.planning import Request, check_request
 
     taken = read_plan(like) if like else None
     known = read_plan(timings) if timings else None

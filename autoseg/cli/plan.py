@@ -57,7 +57,8 @@ def plan(
     from autoseg.plan import write_plan
     from autoseg.plan.files import check_target
     from autoseg.reporting import explain as explained
-    from autoseg.workflow import facts_of, plan_in_workspace
+    from autoseg.workflow.facts import facts_of
+    from autoseg.workflow.planning import plan_in_workspace
 
     if output is not None:
         check_target(output)

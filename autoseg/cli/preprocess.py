@@ -18,8 +18,8 @@ def preprocess(
     """Crops, normalises and resamples every case; without --stage, for every stage of the plan."""
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow import find_stage
-    from autoseg.workflow import preprocess as prepare
+    from autoseg.workflow.preparation import preprocess as prepare
+    from autoseg.workflow.workspace import find_stage
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def show_model(dataset: Dataset, folder: Path) -> None:
     """Prints the scores of a model's validation cases, and draws some of them."""
     from autoseg.reporting import draw_cases, score_table
-    from autoseg.workflow import validation_scores
+    from autoseg.workflow.fitting import validation_scores
 
     say(f"Model: {folder}")
     scores = validation_scores(folder)

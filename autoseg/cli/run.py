@@ -58,7 +58,7 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow import list_jobs, plan_dataset, run_job
+    from autoseg.workflow.pipeline import list_jobs, plan_dataset, run_job
 
     chosen_folds = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
     request = make_request(device, memory, minutes, settings, like, preset, timings)

@@ -43,7 +43,9 @@ def train(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow import changed_plan, find_stage, list_jobs, run_job
+    from autoseg.workflow.pipeline import list_jobs, run_job
+    from autoseg.workflow.planning import changed_plan
+    from autoseg.workflow.workspace import find_stage
 
     number = parse_fold(fold)
     opened = Dataset.open(dataset)

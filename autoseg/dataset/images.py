@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from autoseg.dataset.mismatch import Part, describe_mismatch
-from autoseg.dataset.nifti import NIFTI_ENDINGS, is_whole, read_nifti
+from autoseg.dataset.nifti import NIFTI_ENDINGS, is_whole, plain_nifti_grid, read_nifti
 from autoseg.errors import DatasetError
 from autoseg.files import atomic_path
 from autoseg.geometry import Grid
@@ -97,6 +97,8 @@ def read_header(path: str | Path) -> Header:
         DatasetError: the file is absent or no image.
     """
     path = _existing(Path(path))
+    if path.name.lower().endswith(NIFTI_ENDINGS) and (plain := plain_nifti_grid(path)):
+        return Header(plain, 1)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with _itk(path, "cannot be read as an image"):

@@ -28,7 +28,8 @@ from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network
 from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
-from autoseg.preprocessing import Placement, Restorer, prepare_image
+from autoseg.preprocessing import Placement, prepare_image
+from autoseg.preprocessing.restoring import Restorer
 from autoseg.progress import Step
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from autoseg.dataset.images import read_header
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.preparing import place
-from autoseg.preprocessing.resampling import SLAB_BYTES
+from autoseg.preprocessing.voxel_size import SLAB_BYTES
 
 # Share of an array's bytes that it takes on disk. Measured: 0.89 and 0.03 on MR crops full of noise, 0.25 and 0.001
 # on a CT with much air.
@@ -36,10 +36,12 @@ class Cost(NamedTuple):
     Attributes:
         memory_bytes: at the peak, of its process.
         disk_bytes: of its files.
+        resampled: whether its voxel size changes.
     """
 
     memory_bytes: float
     disk_bytes: float
+    resampled: bool = False
 
 
 def predict_costs(cases: Sequence[Case], preprocessing: Preprocessing) -> list[Cost]:
@@ -64,13 +66,15 @@ def case_cost(case: Case, preprocessing: Preprocessing) -> Cost:
     except DatasetError:
         return Cost(0, 0)
     channels = len(preprocessing.normalisation)
-    before, after = math.prod(grid.shape), math.prod(place(grid, preprocessing).shape)
+    placement = place(grid, preprocessing)
+    before, after = math.prod(grid.shape), math.prod(placement.shape)
     image = 4 * channels * after
     reading = 10 * channels * before  # as the file has it, and in float32
     preparing = 4 * (channels + 1) * before + 4 * before + image + SLAB_BYTES  # a channel normalised; the label map
     labelling = 4 * channels * before + 16 * before + image + 2 * after + SLAB_BYTES
     memory = PROCESS_BYTES + max(reading, preparing, labelling)
-    return Cost(memory, IMAGE_SHARE * image + LABELS_SHARE * 2 * after + CASE_BYTES)
+    disk = IMAGE_SHARE * image + LABELS_SHARE * 2 * after + CASE_BYTES
+    return Cost(memory, disk, placement.shape != placement.cropped_shape)
 
 
 def jobs_that_fit(costs: Sequence[Cost], available_bytes: float) -> int:

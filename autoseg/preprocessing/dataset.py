@@ -59,6 +59,8 @@ def prepare_dataset(
     undone = [case for case in dataset.cases if not _is_done(case, folder)]
     costs = predict_costs(undone, preprocessing)
     require_room(costs, folder)
+    if any(cost.resampled for cost in costs):
+        import autoseg.preprocessing.resampling_classes  # noqa: F401  # torch, before there are processes to wait for it
     fitting = min(available_cores(), jobs_that_fit(costs, available_memory_bytes()))
     prepare = partial(
         prepare_case,
@@ -104,15 +106,9 @@ def _prepare(
     class_map = prepare_labels(label_map, placement, description.labels, preprocessing.label_order)
     del label_map
     locations = sample_locations(class_map, description.labels)
-    record = Record(
-        sources=sources,
-        shape=(len(array), *placement.shape),
-        located=tuple(len(voxels) for voxels in locations.targets),
-        placement=placement,
-    )
     if _is_done(case, folder):  # by another command, meanwhile: one that may be reading it already
         return
-    write_prepared(prepared, array, class_map, locations, record, patch_size)
+    write_prepared(prepared, array, class_map, locations, sources, placement, patch_size)
 
 
 def _is_done(case: Case, folder: Path) -> bool:
@@ -127,13 +123,12 @@ def _is_done(case: Case, folder: Path) -> bool:
 
 
 def _whole(prepared: PreparedCase) -> Record | None:
-    """The record of a prepared case that has all its files."""
+    """The record of a prepared case that has all its files, of the sizes they were written with."""
     try:
         record = prepared.record
-    except WorkspaceError:
+        return record if record.sizes == prepared.sizes() else None
+    except (WorkspaceError, OSError):
         return None
-    files = (prepared.image_path, prepared.labels_path, prepared.locations_path)
-    return record if all(path.exists() for path in files) else None
 
 
 def _contents(sources: tuple[Source, ...]) -> list[str]:

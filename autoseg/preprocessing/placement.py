@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from autoseg.frozen import Frozen
 from autoseg.geometry import Grid
-from autoseg.preprocessing.resampling import Orders, axis_orders
+from autoseg.preprocessing.voxel_size import Orders, axis_orders
 
 Three = tuple[int, int, int]
 ThreeMM = tuple[float, float, float]

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from autoseg.dataset.images import Image
@@ -20,12 +19,11 @@ from autoseg.dataset.labels import Labels
 from autoseg.errors import DatasetError
 from autoseg.fingerprint.crop import nonzero_box
 from autoseg.fingerprint.orientation import NO_TURN, Turn, orientation, turn
-from autoseg.geometry import Grid
+from autoseg.geometry import Grid, Shape
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise_channel
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.resampling import resample, resampled_shape
-from autoseg.preprocessing.resampling_classes import resample_classes
+from autoseg.preprocessing.voxel_size import Orders, resampled_shape
 
 Value = TypeVar("Value", bool, int)
 Box = tuple[slice, slice, slice]
@@ -62,7 +60,7 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[n
         else:
             normalised = np.empty(placement.cropped_shape, dtype=np.float32)
             normalise_channel(values, mask, kind, out=normalised)
-            resample(torch.from_numpy(normalised)[None], placement.shape, orders, out=torch.from_numpy(target)[None])
+            _resample(normalised, orders, target)
     return prepared, placement
 
 
@@ -83,10 +81,27 @@ def prepare_labels(
     Raises:
         DatasetError: the map holds a value that the dataset does not declare.
     """
-    class_map = torch.from_numpy(labels.to_classes(placement.cut(label_map)))
-    orders = placement.orders_in(label_order, COARSE_LABEL_ORDER)
-    prepared: NDArray[np.int16] = resample_classes(class_map, placement.shape, orders).numpy()
-    return prepared
+    class_map = labels.to_classes(placement.cut(label_map))
+    if placement.shape == placement.cropped_shape:
+        return class_map
+    return _resample_classes(class_map, placement.shape, placement.orders_in(label_order, COARSE_LABEL_ORDER))
+
+
+def _resample(channel: NDArray[np.float32], orders: Orders, out: NDArray[np.float32]) -> None:
+    import torch  # which takes seconds to load: only where a voxel size changes
+
+    from autoseg.preprocessing.resampling import resample
+
+    resample(torch.from_numpy(channel)[None], out.shape, orders, out=torch.from_numpy(out)[None])
+
+
+def _resample_classes(class_map: NDArray[np.int16], shape: Shape, orders: Orders) -> NDArray[np.int16]:
+    import torch
+
+    from autoseg.preprocessing.resampling_classes import resample_classes
+
+    resampled: NDArray[np.int16] = resample_classes(torch.from_numpy(class_map), shape, orders).numpy()
+    return resampled
 
 
 def _check_channels(image: Image, preprocessing: Preprocessing) -> None:

@@ -20,13 +20,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from autoseg.geometry import Shape, Spacing
+from autoseg.geometry import Shape
+from autoseg.preprocessing.voxel_size import SLAB_BYTES, Orders
 
-COARSE_AXIS_RATIO = 3.0  # an axis this many times coarser than the finest has its own spline order
-SLAB_BYTES = 32 * 2**20  # of values between products at once; the C library keeps and reuses parts of this size
 NEGLIGIBLE = 1e-9  # a weight that float32 does not notice beside the others, which add up to 1
-
-Orders = tuple[int, int, int]  # spline order along (z, y, x): 0 nearest, 1 linear, 3 cubic
 
 
 def resample(array: torch.Tensor, shape: Shape, orders: Orders, out: torch.Tensor | None = None) -> torch.Tensor:
@@ -72,44 +69,6 @@ def interpolation_matrix(n: int, m: int, order: int) -> NDArray[np.float32]:
     assert matrix.shape == (m, n)
     matrix[np.abs(matrix) < NEGLIGIBLE] = 0  # far away they would be denormal numbers, which make products slow
     return matrix.astype(np.float32)
-
-
-def resampled_shape(shape: Shape, spacing_mm: Spacing, new_spacing_mm: Spacing) -> tuple[int, int, int]:
-    """Voxels an axis after a change of voxel size: as many as fit best, at least one.
-
-    >>> resampled_shape((10, 100, 1), (5.0, 1.0, 1.0), (2.5, 1.1, 4.0))
-    (20, 91, 1)
-    """
-    z, y, x = (
-        max(1, round(old / new * size)) for size, old, new in zip(shape, spacing_mm, new_spacing_mm, strict=True)
-    )
-    return z, y, x
-
-
-def axis_orders(spacing_mm: Spacing, new_spacing_mm: Spacing, order: int, coarse_axis_order: int) -> Orders:
-    """The spline order along each axis.
-
-    Thick slices hold little that a spline could join: where one axis is more than 3 times
-    coarser than the finest, before resampling or else after it, that axis has its own order.
-
-    Args:
-        spacing_mm: mm, (z, y, x), before.
-        new_spacing_mm: the same, after.
-        order: for axes in general.
-        coarse_axis_order: for the one coarse axis.
-
-    Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
-
-    >>> axis_orders((5.0, 1.0, 1.0), (1.0, 1.0, 1.0), 3, 0)
-    (0, 3, 3)
-    >>> axis_orders((0.24, 1.25, 1.25), (1.0, 1.0, 1.0), 3, 0)  # two axes are coarsest
-    (3, 3, 3)
-    """
-    anisotropic = spacing_mm if _is_anisotropic(spacing_mm) else new_spacing_mm
-    coarsest = [axis for axis in range(3) if anisotropic[axis] == max(anisotropic)]
-    separate = coarsest if _is_anisotropic(anisotropic) and len(coarsest) == 1 else []
-    z, y, x = (coarse_axis_order if axis in separate else order for axis in range(3))
-    return z, y, x
 
 
 class _Steps(NamedTuple):
@@ -179,7 +138,3 @@ def _along(matrix: torch.Tensor, array: torch.Tensor, axis: int) -> torch.Tensor
     if axis == 2:
         return array @ matrix.T
     return torch.matmul(matrix, array)
-
-
-def _is_anisotropic(spacing_mm: Spacing) -> bool:
-    return max(spacing_mm) / min(spacing_mm) > COARSE_AXIS_RATIO

@@ -19,7 +19,7 @@ import torch
 
 from autoseg.dataset.labels import IGNORE_CLASS
 from autoseg.geometry import Shape
-from autoseg.preprocessing.resampling import Orders
+from autoseg.preprocessing.voxel_size import Orders
 
 SLAB_VOXELS = 2**22  # of the new map at once: 20 bytes for each are needed beside the maps
 VOXELS_AT_ONCE = 2**16  # of those with several classes around them: what a cache holds

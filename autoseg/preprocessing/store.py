@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -34,7 +33,7 @@ from autoseg.preprocessing.chunking import chunk_and_block
 from autoseg.preprocessing.locations import Locations
 from autoseg.preprocessing.placement import Placement
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 ONE_THREAD = {"nthreads": 1}  # cases are handled side by side; and the number is kept in the file
 
 
@@ -63,13 +62,16 @@ class Record(Frozen):
         shape: of the prepared image, (channels, z, y, x).
         located: for each of `labels.targets`, how many of its voxels `locations` holds; 0 where the
             case has none of it.
+        sizes: bytes of the files of image, labels and locations: they are not waited for when they are written,
+            and a power cut may shorten them.
         placement: of the prepared image on the file's grid.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     sources: tuple[Source, ...]
     shape: tuple[int, int, int, int]
     located: tuple[int, ...]
+    sizes: tuple[int, int, int]
     placement: Placement
 
 
@@ -102,6 +104,11 @@ class PreparedCase:
             return Locations(tuple(arrays[str(index)] for index in range(len(arrays))), annotated)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             raise damaged(self.locations_path) from None
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Bytes of the files of image, labels and locations (OSError where one is absent)."""
+        image, labels, locations = self.image_path, self.labels_path, self.locations_path
+        return image.stat().st_size, labels.stat().st_size, locations.stat().st_size
 
     @property
     def record(self) -> Record:
@@ -185,7 +192,8 @@ def write_prepared(
     image: NDArray[np.float32],
     class_map: NDArray[np.int16],
     locations: Locations,
-    record: Record,
+    sources: tuple[Source, ...],
+    placement: Placement,
     patch_size: Shape,
 ) -> None:
     """Writes the files of a case, the record last: killed at any instant, the case is whole or not there.
@@ -195,7 +203,8 @@ def write_prepared(
         image: (channels, z, y, x).
         class_map: (z, y, x).
         locations: of the targets in `class_map`.
-        record: to be written.
+        sources: what the case was prepared from.
+        placement: of the prepared image.
         patch_size: what the arrays are divided for on disk.
 
     Raises:
@@ -203,27 +212,29 @@ def write_prepared(
         OSError: a file cannot be written.
     """
     case.record_path.unlink(missing_ok=True)
-    with ThreadPoolExecutor(3) as pool:  # most of the time goes in waiting for the disk, which takes them together
-        written = [
-            pool.submit(_write_array, case.image_path, image, patch_size),
-            pool.submit(_write_array, case.labels_path, class_map[None], patch_size),
-            pool.submit(_write_locations, case.locations_path, locations),
-        ]
-        for one in written:
-            one.result()
+    _write_array(case.image_path, image, patch_size)
+    _write_array(case.labels_path, class_map[None], patch_size)
+    _write_locations(case.locations_path, locations)
+    record = Record(
+        sources=sources,
+        shape=(len(image), *placement.shape),
+        located=tuple(len(voxels) for voxels in locations.targets),
+        sizes=case.sizes(),
+        placement=placement,
+    )
     update_record(case, record)
 
 
 def update_record(case: PreparedCase, record: Record) -> None:
     """Writes the record of a case whose other files are there."""
-    write_json(case.record_path, record.model_dump(mode="json"))
+    write_json(case.record_path, record.model_dump(mode="json"), durable=False)
 
 
 def _write_locations(target: Path, locations: Locations) -> None:
     arrays: dict[str, Any] = {str(index): voxels for index, voxels in enumerate(locations.targets)}
     if locations.annotated is not None:
         arrays["annotated"] = locations.annotated
-    with atomic_path(target, suffix=".npz") as temporary:
+    with atomic_path(target, suffix=".npz", durable=False) as temporary:
         np.savez(temporary, **arrays)
 
 
@@ -231,7 +242,7 @@ def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
     chunks, blocks = chunk_and_block(array.shape, patch_size, array.itemsize)
     compression = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], **ONE_THREAD}
     stored_as = {"chunks": chunks, "blocks": blocks, "cparams": compression, "dparams": ONE_THREAD}
-    with atomic_path(target, suffix=".b2nd") as temporary:
+    with atomic_path(target, suffix=".b2nd", durable=False) as temporary:
         try:
             blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", **stored_as)
         except RuntimeError as problem:  # all that blosc2 makes of a full disk

@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from autoseg.dataset.labels import Labels
 from autoseg.files import atomic_path
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import: functions do so when something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 WIDTH_INCHES, ROW_INCHES, DOTS_PER_INCH = 10.0, 4.0, 120
 LEGEND_COLUMNS = 5
@@ -77,6 +77,8 @@ def draw_overlays(path: Path, items: Sequence[Overlay], labels: Labels) -> None:
         items: the cases, from top to bottom; at least one.
         labels: what the values of the label maps mean, and which targets to draw.
     """
+    from matplotlib.figure import Figure
+
     rows = [_slices(item, labels) for item in items]
     legend = _legend(rows, labels)
     heights = [min(row.height * WIDTH_INCHES / 3, ROW_INCHES) + 0.3 for row in rows]  # 0.3 for the title
@@ -140,6 +142,8 @@ def _window(row: _Slices, labels: Labels) -> tuple[float, float]:
 
 
 def _draw_targets(axes: Axes, label_map: NDArray[np.integer], labels: Labels) -> None:
+    from matplotlib.colors import to_rgb
+
     axes.autoscale(False)
     for place, values in enumerate(labels.targets.values()):
         members = np.isin(label_map, values)
@@ -157,6 +161,8 @@ def _draw_targets(axes: Axes, label_map: NDArray[np.integer], labels: Labels) ->
 
 def _legend(rows: Sequence[_Slices], labels: Labels) -> list[Line2D]:
     """A line for each target that is seen."""
+    from matplotlib.lines import Line2D
+
     seen = {int(value) for row in rows for part in (row.reference, row.prediction) for value in np.unique(part)}
     return [
         Line2D([], [], color=_look(place)[0], linestyle=_look(place)[1], linewidth=3, label=target)

@@ -26,7 +26,8 @@ from autoseg.errors import AutosegError, TrainingError
 from autoseg.parallel import available_cores
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import Spatial
-from autoseg.preprocessing import Locations, PreparedCase, read_patch
+from autoseg.preprocessing import Locations, PreparedCase
+from autoseg.preprocessing.patches import read_patch
 from autoseg.training.augmentation import Sample, draw_affine, source_extent
 from autoseg.training.patches import draw_by_label, draw_start, holders, is_foreground_sample
 

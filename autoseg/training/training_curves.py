@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from autoseg.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIZE_INCHES, DOTS_PER_INCH = (10.0, 6.4), 120
 # Petroff 2021, arXiv:2107.02270: told apart whatever the colour vision, on a white ground.
@@ -39,6 +39,9 @@ def draw_training_curves(path: Path, records: Records, title: str) -> None:
             epoch took) and data_wait (share of it spent waiting for data, 0…1); at least one row.
         title: what was trained.
     """
+    from matplotlib.figure import Figure  # which takes half a second to import
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=SIZE_INCHES, layout="constrained", facecolor="white")
     epochs = "1 epoch" if len(records) == 1 else f"{len(records)} epochs"
     figure.suptitle(f"{title}: {epochs}, {_duration(records[-1]['minutes'])}", fontsize=13)

@@ -17,8 +17,10 @@ from autoseg.inference import is_trained
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
+from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
+from autoseg.workflow.fitting import must_be_trainable, train
 from autoseg.workflow.planning import Request, plan_in_workspace
-from autoseg.workflow.steps import fingerprint_in_workspace, has_fingerprint, must_be_trainable, preprocess, train
+from autoseg.workflow.preparation import preprocess
 from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
 logger = logging.getLogger(__name__)

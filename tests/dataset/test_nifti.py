@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import math
 import struct
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autoseg.dataset.nifti import read_nifti
+from autoseg.dataset.nifti import plain_nifti_grid, read_nifti
 from autoseg.errors import DatasetError
 
 
@@ -98,3 +100,75 @@ def test_colours_are_left_to_itk(tmp_path):
     struct.pack_into("<hh", content, 70, 128, 24)
     (tmp_path / "a.nii").write_bytes(content)
     assert read_nifti(tmp_path / "a.nii") is None
+
+
+TURNS = [
+    np.diag(signs)[list(order)]
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1.0, -1.0), repeat=3)
+]
+SFORM, QFORM, UNITS, QUATERNION, OFFSETS, AFFINE = 254, 252, 123, 256, 268, 280  # places in the header
+
+
+def written(path, direction, changes=()):
+    """A file that ITK wrote, with some bytes of its header changed afterwards: (place, format, *values)."""
+    image = sitk.GetImageFromArray(np.zeros((3, 4, 5), dtype=np.int16))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-120.3, 17.9, -1301.25))
+    image.SetDirection(np.asarray(direction).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+    content = bytearray(path.read_bytes())
+    for place, kind, *values in changes:
+        struct.pack_into("<" + kind, content, place, *values)
+    path.write_bytes(content)
+    return path
+
+
+def by_itk(path):
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection()
+
+
+@pytest.mark.parametrize("direction", TURNS)
+@pytest.mark.parametrize("changes", [(), [(QFORM, "h", 0)], [(SFORM, "h", 2)], [(UNITS, "B", 0)]])
+def test_plain_grids_are_those_itk_reads(direction, changes, tmp_path):
+    if np.linalg.det(direction) < 0:
+        changes = [(QFORM, "h", 0), *changes]  # ITK writes no quaternion for mirrored axes that stands for them
+    path = written(tmp_path / "a.nii", direction, changes)
+    grid = plain_nifti_grid(path)
+    assert grid is not None
+    assert (grid.shape, grid.spacing_mm, grid.origin, grid.direction) == by_itk(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param([(SFORM, "h", 0)], id="quaternion only"),
+        pytest.param([(SFORM, "h", 0), (QFORM, "h", 0)], id="nothing is said"),
+        pytest.param([(UNITS, "B", 3)], id="micrometres"),
+        pytest.param([(OFFSETS, "f", 99.0)], id="two origins"),
+        pytest.param([(QUATERNION, "3f", 0.0, 0.0, math.sqrt(0.5))], id="two directions"),
+        pytest.param([(QUATERNION, "f", math.nan)], id="NaN in the quaternion"),
+        pytest.param([(AFFINE, "f", math.nan)], id="NaN in the matrix"),
+        pytest.param([(AFFINE, "f", -0.9)], id="another spacing in the matrix"),
+        pytest.param([(76 + 4, "f", 0.0)], id="no spacing"),
+        pytest.param([(40, "h", 4)], id="four dimensions"),
+        pytest.param([(70, "h", 128)], id="colours"),
+    ],
+)
+def test_what_leaves_a_doubt_is_left_to_itk(change, tmp_path):
+    assert plain_nifti_grid(written(tmp_path / "a.nii", np.eye(3))) is not None
+    assert plain_nifti_grid(written(tmp_path / "a.nii", np.eye(3), change)) is None
+
+
+def test_oblique_grids_are_left_to_itk(tmp_path):
+    cosine, sine = math.cos(0.3), math.sin(0.3)
+    assert plain_nifti_grid(written(tmp_path / "a.nii", [[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x1f\x8b\x08\x00no gzip", b"short", b"\0" * 400])
+def test_other_files_have_no_plain_grid(content, tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    assert plain_nifti_grid(tmp_path / "a.nii.gz") is None

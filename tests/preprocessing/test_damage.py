@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.preprocessing import PreparedCase, read_patch
+from autoseg.preprocessing import PreparedCase
+from autoseg.preprocessing.patches import read_patch
 from autoseg.preprocessing.store import _write_array
 
 SHAPE = (1, 40, 40, 40)

@@ -90,6 +90,18 @@ def test_a_lost_file_redoes_its_case_with_the_same_bytes(lost, dataset, tmp_path
     assert redone == {"b.image.b2nd", "b.labels.b2nd", "b.locations.npz", "b.json"}
 
 
+def test_a_file_that_a_power_cut_shortened_is_written_again(dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    with (tmp_path / "prepared" / "b.labels.b2nd").open("rb+") as file:
+        file.truncate(100)
+    prepare(dataset, tmp_path)
+    after = state(tmp_path)
+    assert {name: content for name, (_, content) in after.items()} == {
+        name: content for name, (_, content) in before.items()
+    }
+
+
 @pytest.mark.parametrize("left", [["b.image.b2nd"], ["b.image.b2nd", "b.labels.b2nd", ".b.json.123.tmp"]])
 def test_what_a_kill_left_of_a_case_is_done_again(left, dataset, tmp_path):
     (tmp_path / "prepared").mkdir()
@@ -199,7 +211,7 @@ def test_several_processes_write_the_same_bytes(dataset, tmp_path):
 
 def test_a_2d_patch_divides_arrays_into_slices(dataset, tmp_path):
     case = prepare_dataset(dataset, PREPROCESSING, (8, 8), tmp_path / "prepared", jobs=1)[0]
-    assert case.image().chunks == (1, 1, 8, 8)
+    assert case.image().blocks == (1, 1, 8, 8)
 
 
 def spoil_value(case):

@@ -10,27 +10,23 @@ from autoseg.errors import WorkspaceError
 from autoseg.plan.preprocessing import NoNormalisation, Preprocessing, ZScore
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.store import PreparedCase, Record, Source, open_prepared, prepared_key, write_prepared
+from autoseg.preprocessing.store import PreparedCase, Source, open_prepared, prepared_key, write_prepared
 
 PREPROCESSING = Preprocessing(spacing_mm=(2.0, 1.0, 1.0), normalisation=(ZScore(), NoNormalisation()))
 LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 REGIONS = {"whole": Region(values=(1, 2), paint=1), "tumour": Region(values=(2,), paint=2)}
 SHAPE = (12, 30, 40)
-RECORD = Record(
-    sources=(Source(path="/data/a_0000.nii.gz", size=7, modified_ns=1_700_000_000_123_456_789, sha256="0" * 64),),
-    shape=(2, *SHAPE),
-    located=(4795, 4771),
-    placement=Placement(
-        native_shape=SHAPE,
-        native_spacing_mm=(2.0, 1.0, 1.0),
-        origin=(0.0, 0.0, 0.1),
-        direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
-        dimensions=3,
-        crop=((0, 12), (0, 30), (0, 40)),
-        axis_order=(0, 1, 2),
-        shape=SHAPE,
-        spacing_mm=(2.0, 1.0, 1.0),
-    ),
+SOURCES = (Source(path="/data/a_0000.nii.gz", size=7, modified_ns=1_700_000_000_123_456_789, sha256="0" * 64),)
+PLACEMENT = Placement(
+    native_shape=SHAPE,
+    native_spacing_mm=(2.0, 1.0, 1.0),
+    origin=(0.0, 0.0, 0.1),
+    direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+    dimensions=3,
+    crop=((0, 12), (0, 30), (0, 40)),
+    axis_order=(0, 1, 2),
+    shape=SHAPE,
+    spacing_mm=(2.0, 1.0, 1.0),
 )
 
 
@@ -43,7 +39,7 @@ def arrays(seed=0):
 def write(folder, labels=LABELS, seed=0):
     image, class_map = arrays(seed)
     case = PreparedCase("a", folder)
-    write_prepared(case, image, class_map, sample_locations(class_map, labels), RECORD, (8, 16, 16))
+    write_prepared(case, image, class_map, sample_locations(class_map, labels), SOURCES, PLACEMENT, (8, 16, 16))
     return case
 
 
@@ -55,8 +51,13 @@ def test_what_is_written_is_read(tmp_path):
     np.testing.assert_array_equal(case.image()[:], image)
     np.testing.assert_array_equal(case.labels()[:], class_map[None])
     assert case.image().chunks == (1, 8, 16, 16)
-    assert case.record == RECORD
-    assert case.placement == RECORD.placement
+    assert case.record.sources == SOURCES
+    assert case.record.shape == (2, *SHAPE)
+    assert case.record.located == tuple(np.count_nonzero(class_map == label) for label in (1, 2))
+    assert case.record.sizes == tuple(
+        (tmp_path / f"a.{name}").stat().st_size for name in ("image.b2nd", "labels.b2nd", "locations.npz")
+    )
+    assert case.placement == PLACEMENT
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "a.image.b2nd",
         "a.json",
@@ -113,7 +114,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
         f"{tmp_path}/a.image.b2nd: cannot be written (Error while creating the NDArray): is the disk full? "
         "What is done is kept; run the same command again."
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["a.locations.npz"]  # and no record: it is not prepared
+    assert not list(tmp_path.iterdir())  # no record above all: it is not prepared
 
 
 def test_open_prepared(tmp_path):

@@ -17,9 +17,8 @@ from autoseg.preprocessing import (
     prepare_dataset,
     prepare_image,
     prepare_labels,
-    restore_labels,
-    restore_probabilities,
 )
+from autoseg.preprocessing.restoring import restore_labels, restore_probabilities
 
 CODES = ["".join(code) for axes in permutations(("RL", "AP", "IS")) for code in product(*axes)]
 LABELS = Labels(values={"background": 0, "kidney": 10, "tumour": 20})

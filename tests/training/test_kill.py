@@ -13,7 +13,9 @@ import pytest
 
 from autoseg.inference.model import WEIGHTS
 from autoseg.plan import write_plan
-from autoseg.workflow import Workspace, preprocess, train
+from autoseg.workflow.fitting import train
+from autoseg.workflow.preparation import preprocess
+from autoseg.workflow.workspace import Workspace
 
 
 @pytest.mark.slow

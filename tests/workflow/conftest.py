@@ -13,8 +13,10 @@ from autoseg.fingerprint import Fingerprint, extract_fingerprint
 from autoseg.plan import Budget, Plan, with_settings
 from autoseg.plan.plan import Previous
 from autoseg.planner import derive_plan
-from autoseg.workflow import Workspace, preprocess, train
+from autoseg.workflow.fitting import train
 from autoseg.workflow.machine import machine_for
+from autoseg.workflow.preparation import preprocess
+from autoseg.workflow.workspace import Workspace
 
 TINY = (
     "stages.*.training.epochs=1",

@@ -7,8 +7,9 @@ import torch
 
 from autoseg.errors import AutosegError
 from autoseg.plan import Budget, Timing, with_settings, write_plan
-from autoseg.workflow import Workspace, machine, planning
+from autoseg.workflow import machine, planning
 from autoseg.workflow.machine import Stopwatch, describe, machine_for, name_machine, present
+from autoseg.workflow.workspace import Workspace
 
 CPU = torch.device("cpu")
 MINUTES = Budget(minutes=5)

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from autoseg.errors import AutosegError, DatasetError, TrainingError, WorkspaceError
-from autoseg.workflow import ModelJob, Request, list_jobs, pipeline, plan_dataset, run_job
+from autoseg.workflow import pipeline
+from autoseg.workflow.pipeline import ModelJob, list_jobs, plan_dataset, run_job
+from autoseg.workflow.planning import Request
 
 ASKED = Request(device="cpu", memory_gb=4.0)
 

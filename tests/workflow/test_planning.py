@@ -11,9 +11,10 @@ from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import write_fingerprint
 from autoseg.plan import Budget, Decision, Timing, with_settings
 from autoseg.planner.normalisation import NOT_MEASURED, REPEAT, planned_without_images
-from autoseg.workflow import Request, Workspace, changed_plan, machine, make_plan, plan_in_workspace, planning
+from autoseg.workflow import machine, planning
 from autoseg.workflow.like import retarget
-from autoseg.workflow.planning import resolve_budget
+from autoseg.workflow.planning import Request, changed_plan, make_plan, plan_in_workspace, resolve_budget
+from autoseg.workflow.workspace import Workspace
 
 ASKED = Request(device="cpu", memory_gb=4.0)
 

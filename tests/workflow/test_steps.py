@@ -13,7 +13,10 @@ from autoseg.dataset import Dataset, generate_kidneys, make_folds, read_label_ma
 from autoseg.errors import AutosegError, TrainingError, WorkspaceError
 from autoseg.inference import is_trained, read_model
 from autoseg.plan import with_settings
-from autoseg.workflow import fingerprint_in_workspace, preprocess, steps, train, validation_scores
+from autoseg.workflow import facts, fitting
+from autoseg.workflow.facts import fingerprint_in_workspace
+from autoseg.workflow.fitting import train, validation_scores
+from autoseg.workflow.preparation import preprocess
 
 STAGE = "3d_fullres"
 
@@ -39,7 +42,7 @@ def without(dataset: Dataset, case: str) -> Dataset:
 
 def test_a_fingerprint_is_extracted_once(dataset, workspace, fingerprint, monkeypatch):
     assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
-    monkeypatch.setattr(steps, "extract_fingerprint", must_not_run)
+    monkeypatch.setattr(facts, "extract_fingerprint", must_not_run)
     before = contents(workspace.path)
     assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
     assert contents(workspace.path) == before
@@ -156,7 +159,7 @@ def test_what_a_training_leaves(trained, plan, dataset):
 
 def test_a_trained_model_is_left_alone(trained, plan, monkeypatch):
     for name in ("fit", "write_model", "validate_cases"):
-        monkeypatch.setattr(steps, name, must_not_run)
+        monkeypatch.setattr(fitting, name, must_not_run)
     before = contents(trained.path)
     assert train(plan, STAGE, 0, trained) == trained.fold_folder(plan, STAGE, 0)
     assert contents(trained.path) == before
@@ -168,7 +171,7 @@ def test_a_lost_validation_is_done_again_without_training(own_trained, plan, mon
     weights = (folder / "weights.safetensors").stat().st_mtime_ns
     for path in (folder / "validation").iterdir():
         path.unlink()
-    monkeypatch.setattr(steps, "fit", must_not_run)
+    monkeypatch.setattr(fitting, "fit", must_not_run)
     train(plan, STAGE, 0, own_trained)
     assert validation_scores(folder) == scores
     assert (folder / "weights.safetensors").stat().st_mtime_ns == weights

@@ -5,8 +5,7 @@ import pytest
 from autoseg.dataset import Fold
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.plan import with_settings, write_plan
-from autoseg.workflow import Workspace, find_stage
-from autoseg.workflow.workspace import find_fold
+from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
 FOLDS = [Fold(("b", "c", "d"), ("a",)), Fold(("a", "c", "d"), ("b",)), Fold(("a", "b"), ("c", "e"))]
 

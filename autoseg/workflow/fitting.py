@@ -1,0 +1,114 @@
+"""Training one fold of a stage and scoring it; only what is not done.
+
+Comes in: a plan, a stage, a fold, a workspace with prepared cases. Goes out: the folder of the model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from autoseg.errors import TrainingError, WorkspaceError
+from autoseg.evaluation import Scores, read_scores
+from autoseg.inference import Model, Predictor, describe_machine, is_trained, read_model, write_model
+from autoseg.networks.devices import find_device
+from autoseg.plan import Plan
+from autoseg.preprocessing import open_prepared
+from autoseg.progress import Progress, silent
+from autoseg.training import Job, default_workers, fit, validate_cases
+from autoseg.workflow.workspace import Workspace, find_stage
+
+
+def train(
+    plan: Plan,
+    stage: str,
+    fold: int | str,
+    workspace: Workspace,
+    device: str | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Trains one fold of a stage and scores it on its validation cases; goes on where it was stopped.
+
+    Args:
+        plan: the plan.
+        stage: name of the stage.
+        fold: number of the fold, or "all" to train on every case.
+        workspace: holds the prepared cases; the model goes there too.
+        device: "cpu", "cuda:1", …; None for the kind the plan was made for.
+        workers: processes that load patches; 0 loads in this one, None takes what suits the device.
+        progress: told of every share of the training, and of every validated case.
+
+    Returns:
+        The folder of the model, as `Predictor.load` takes it.
+
+    Raises:
+        WorkspaceError: no such stage or fold, cases that are not prepared, or a model of other cases.
+        TrainingError: the stage cannot be trained yet, or the training cannot go on.
+    """
+    must_be_trainable(plan, find_stage(plan, stage))
+    folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
+    cases, done = workspace.read_fold(fold), is_trained(folder)
+    training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
+    where = torch.device("cpu") if done else find_device(device or plan.budget.device)
+    loading = default_workers(where) if workers is None else workers
+    job = Job(plan, stage, fold, training, validation, folder, where, loading)
+    if done:
+        _must_match(read_model(folder), job)
+    else:
+        _train_model(job, progress)
+    if validation and not (folder / "validation" / "scores.json").is_file():
+        predictor = Predictor.load(folder, device or plan.budget.device)
+        validate_cases(predictor, validation, folder / "validation", progress)
+    return folder
+
+
+def must_be_trainable(plan: Plan, stage: str) -> None:
+    """Refuses a stage that refines what another one predicts.
+
+    Raises:
+        TrainingError: it does.
+    """
+    previous = plan.stages[stage].previous
+    if previous is not None:
+        others = [name for name, other in plan.stages.items() if other.previous is None]
+        raise TrainingError(
+            f"stage '{stage}' of plan '{plan.name}' refines the prediction of '{previous.stage}'; such stages can be "
+            f"planned, but not trained yet. Train one of the others: {', '.join(others)}."
+        )
+
+
+def _train_model(job: Job, progress: Progress) -> None:
+    """Fits the weights and writes the model; an earlier model's predictions go first."""
+    trained = fit(job, progress)
+    model = Model(
+        plan=job.plan,
+        stage=job.stage_name,
+        fold="all" if job.fold == "all" else int(job.fold),
+        training_cases=tuple(case.name for case in job.training),
+        validation_cases=tuple(case.name for case in job.validation),
+        trained={"epochs": trained.epochs, "iterations": trained.iterations, "minutes": trained.minutes},
+        machine=describe_machine(job.device),
+        job=job.identity,
+    )
+    shutil.rmtree(job.folder / "validation", ignore_errors=True)
+    (job.folder / "validation.png").unlink(missing_ok=True)
+    write_model(job.folder, model, trained.weights)
+
+
+def validation_scores(folder: Path) -> Scores | None:
+    """The scores of a model on its validation cases; None for a model trained on all cases."""
+    path = folder / "validation" / "scores.json"
+    return read_scores(path) if path.is_file() else None
+
+
+def _must_match(model: Model, job: Job) -> None:
+    """A finished model is left alone, unless it is not the one that was asked for."""
+    if model.job != job.identity:
+        raise WorkspaceError(
+            f"{job.folder}: this model was trained by another plan, on other cases, or on files that have changed "
+            "since. Remove the folder to train anew, or derive the new plan under another name "
+            "(autoseg plan … --name NAME)."
+        )

@@ -1,0 +1,63 @@
+"""Preparing the cases of a dataset for a stage of a plan.
+
+Comes in: a dataset, a plan that fits it, a workspace. Goes out: prepared cases, and the folds, in the workspace.
+"""
+
+from __future__ import annotations
+
+from autoseg.dataset import Dataset, make_folds
+from autoseg.errors import WorkspaceError
+from autoseg.plan import Plan
+from autoseg.planner.normalisation import planned_without_images
+from autoseg.preprocessing import PreparedCase, prepare_dataset
+from autoseg.progress import Progress, silent
+from autoseg.workflow.facts import must_belong
+from autoseg.workflow.workspace import Workspace, find_stage
+
+
+def preprocess(
+    dataset: Dataset,
+    plan: Plan,
+    stage: str,
+    workspace: Workspace,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[PreparedCase]:
+    """Prepares every training case as a stage says, and records the folds.
+
+    Args:
+        dataset: whose cases are prepared.
+        plan: the plan.
+        stage: name of the stage.
+        workspace: where the arrays go.
+        jobs: processes; None for as many as there are cores.
+        progress: told of every finished case.
+
+    Raises:
+        WorkspaceError: no such stage, the plan is for other channels or labels, or the workspace is another
+            dataset's.
+        DatasetError: a case cannot be prepared.
+    """
+    _must_fit(dataset, plan, workspace)
+    chosen = plan.stages[find_stage(plan, stage)]
+    workspace.write_folds(make_folds(dataset))
+    folder = workspace.prepared_folder(plan, stage)
+    return prepare_dataset(dataset, chosen.preprocessing, chosen.sampling.patch_size, folder, jobs, progress)
+
+
+def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
+    """Arrays of one dataset are not mixed with a plan for another, nor with another's workspace."""
+    must_belong(dataset, workspace)
+    dataset.require_images()
+    if planned_without_images(plan):
+        raise WorkspaceError(
+            f"{dataset.path}: plan '{plan.name}' was made from label maps alone, so it knows nothing of intensities. "
+            f"Derive it again, now that there are images ('autoseg plan DATASET --name {plan.name}')."
+        )
+    ours, planned = dataset.description, plan.dataset
+    if (ours.channels, ours.labels) != (planned.channels, planned.labels):
+        raise WorkspaceError(
+            f"{dataset.path}: has channels {', '.join(ours.channels)} and labels {ours.labels.described()}, but plan "
+            f"'{plan.name}' is for {', '.join(planned.channels)} and {planned.labels.described()}. "
+            "Derive a plan for the dataset as it is now ('autoseg plan DATASET')."
+        )
