@@ -26,7 +26,7 @@ from autoseg.inference.mapped import release
 from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network
-from autoseg.networks.devices import find_device
+from autoseg.networks.devices import find_device, prediction_format
 from autoseg.plan import Stage
 from autoseg.preprocessing import Placement, prepare_image
 from autoseg.preprocessing.restoring import Restorer
@@ -233,7 +233,9 @@ def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module
             f"{folder}: the weights do not fit the network of the plan in model.json ({first}). "
             "One of the two files is from another training."
         ) from None
-    return network.to(device).eval()
+    form = prediction_format(device, model.plan.stages[model.stage].dimensions)
+    network.to(device, memory_format=form)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | None, orientation: str | None) -> Image:

@@ -97,6 +97,16 @@ def autocast_to(device: torch.device, dtype: torch.dtype) -> AbstractContextMana
     return torch.autocast(device.type, dtype=dtype if runs else torch.bfloat16, enabled=runs)
 
 
+def prediction_format(device: torch.device, dimensions: int) -> torch.memory_format:
+    """How weights lie in memory where a network only predicts; features follow them.
+
+    On a CPU volumes are convolved without copies where channels lie last: 1.2 to 2 times as fast, as measured for
+    U-Nets of 16 and 32 features in float32 and bfloat16. For slices it was up to 4 times as slow.
+    """
+    last = device.type == "cpu" and dimensions == 3
+    return torch.channels_last_3d if last else torch.contiguous_format
+
+
 def memory_gb(device: torch.device) -> float:
     """Memory of a device for training, GB: all of a GPU's, half of what this process may take for a CPU."""
     if device.type == "cuda":

@@ -60,15 +60,21 @@ class Casting(nn.Module):
 
 
 class GPURules(TorchFunctionMode):
-    """Autocast as on a GPU, where tensors are on a CPU: average pooling in 3-D keeps the type it is given."""
+    """Operations as on a GPU, where tensors are on a CPU.
+
+    Autocast lets average pooling in 3-D keep the type it is given; `blocks.InstanceNorm` has another kernel.
+    """
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Sequence[Any] = (), options: Any = None
     ) -> Any:
+        options = options or {}
         if function is functional.avg_pool3d:
             with torch.autocast("cpu", enabled=False):
-                return function(*arguments, **(options or {}))
-        return function(*arguments, **(options or {}))
+                return function(*arguments, **options)
+        if function is functional.group_norm:
+            return functional.instance_norm(arguments[0], **options)
+        return function(*arguments, **options)
 
 
 def rules_of(device: torch.device) -> AbstractContextManager[object]:

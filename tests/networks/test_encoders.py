@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autoseg.networks import build_network, count_parameters
-from autoseg.networks.blocks import ResidualBlock
+from autoseg.networks.blocks import InstanceNorm, ResidualBlock
 from autoseg.plan.network import PlainUNet, ResidualEncoderUNet
 
 KINDS = ["plain_unet", "residual_encoder_unet"]
@@ -143,7 +143,7 @@ def test_the_residual_encoder_stage_by_stage(features, kernels, strides, patch):
     assert stem[0][0].kernel_size == kernels[0] and set(stem[0][0].stride) == {1}
     assert [type(part).__name__ for part in stem[0]] == [
         f"Conv{len(patch)}d",
-        f"InstanceNorm{len(patch)}d",
+        "InstanceNorm",
         "LeakyReLU",
     ]
     x = torch.randn(1, 2, *patch)
@@ -164,7 +164,7 @@ def test_a_fresh_network_is_he_initialised(kind):
     network = build_network(unet(kind, (4, 8), ((3, 3),) * 2, ((1, 1), (2, 2))), 1, 2)
     last = {block.second[1] for block in network.modules() if isinstance(block, ResidualBlock)}
     for module in network.modules():
-        if isinstance(module, nn.InstanceNorm2d):
+        if isinstance(module, InstanceNorm):
             assert (module.weight == (module not in last)).all() and not module.bias.any()
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             assert module.weight.all() and (module.bias is None or not module.bias.any())

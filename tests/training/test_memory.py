@@ -16,6 +16,7 @@ from autoseg.dataset import Description, Labels
 from autoseg.inference.memory import inference_bytes
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network, count_parameters
+from autoseg.networks.devices import prediction_format
 from autoseg.networks.fake import GPURules
 from autoseg.training.augmentation import Batch
 from autoseg.training.memory import training_bytes
@@ -251,9 +252,10 @@ def test_autocast_computes_alike_on_a_cpu_and_on_a_gpu(make_stage, kind, dtype):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_gpu_is_planned_for_without_one(make_stage, precision):
     stage = stage_of(make_stage, (32, 32, 32), [16, 32], 2, training={"precision": precision})
-    as_on_a_cpu = stage_of(make_stage, (32, 32, 32), [16, 32], 2, training={"precision": "float32"})
-    share = training_bytes(stage, CLASSES, "cuda") / training_bytes(as_on_a_cpu, CLASSES, "cpu")
-    assert share == pytest.approx(1.0 if precision == "float32" else 0.53, abs=0.04)
+    in_float32 = stage_of(make_stage, (32, 32, 32), [16, 32], 2, training={"precision": "float32"})
+    share = training_bytes(stage, CLASSES, "cuda") / training_bytes(in_float32, CLASSES, "cuda")
+    assert share == pytest.approx(1.0 if precision == "float32" else 0.52, abs=0.04)
+    assert 1 < training_bytes(in_float32, CLASSES, "cuda") / training_bytes(in_float32, CLASSES, "cpu") < 1.2
     assert training_bytes(stage, CLASSES, "cuda:3") == training_bytes(stage, CLASSES, torch.device("cuda"))
 
 
@@ -288,12 +290,12 @@ def test_inference_against_the_allocator(make_stage, cpu, tmp_path, dimensions, 
     stage = stage_of(make_stage, patch, features, 2, training={"precision": precision}, inference=inference)
 
     def predict():
-        model = build_network(stage.network, 1, 3).eval()
+        model = build_network(stage.network, 1, 3).to(memory_format=prediction_format(cpu, dimensions)).eval()
         rows = [len(rows[0]) for rows in predict_rows([model], torch.randn(1, *shape), stage, CLASSES.labels, cpu)]
         assert sum(rows) == shape[0]
 
     measured = allocated(predict, tmp_path)
-    assert inference_bytes(stage, CLASSES, shape, cpu) == pytest.approx(measured, rel=0.05)
+    assert 0.95 < inference_bytes(stage, CLASSES, shape, cpu) / measured < 1.1  # channels last, oneDNN copies less
 
 
 def test_of_the_image_only_what_windows_overlap_in_is_summed(make_stage):
