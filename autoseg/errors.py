@@ -28,3 +28,7 @@ class ModelError(AutosegError):
 
 class TrainingError(AutosegError):
     """Training cannot go on: not for a bug, but for its data, its plan or the machine."""
+
+
+class TrainingStopped(Exception):
+    """Somebody asked the training to stop, and it did, with a checkpoint. The message says how to go on."""

@@ -78,7 +78,7 @@ def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
         error: the class to raise when the file is absent or is not JSON.
     """
     try:
-        return json.loads(source.read_text(encoding="utf-8"))
+        return json.loads(source.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
     except FileNotFoundError:
         raise error(f"{source}: no such file.") from None
     except (ValueError, RecursionError) as problem:

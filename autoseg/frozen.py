@@ -3,10 +3,62 @@
 Unknown fields are refused, so a typo in a plan is an error and not a silent default.
 """
 
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+# Of pydantic's kinds of errors those that it tells in Python's words.
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "no such field",
+    "tuple_type": "must be a list, such as [32,48,32]",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "dict_type": "must be an object {…}",
+    "model_type": "must be an object {…}",
+    "model_attributes_type": "must be an object {…}",
+}
 
 
 class Frozen(BaseModel):
     """Immutable, and strict about its fields; NaN and infinity are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def fault_in_words(error: Mapping[str, Any]) -> str:
+    """What pydantic found, as people say it: what is wanted, and the value found.
+
+    Args:
+        error: an entry of `ValidationError.errors()`.
+    """
+    kind, bounds = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    if kind == "union_tag_invalid":
+        return f"kind '{bounds['tag']}' is none of {bounds['expected_tags']}"
+    if kind == "too_short":
+        wanted = f"must have {_entries(bounds['min_length'])} or more"
+    elif kind == "too_long":
+        wanted = f"must have {_entries(bounds['max_length'])} at most"
+    else:
+        wanted = _WORDS.get(kind) or re.sub(r"^(Input|String) should", "must", str(error["msg"]))
+    if kind in ("missing", "extra_forbidden"):
+        return wanted
+    return f"{wanted} (found {json.dumps(error['input'], default=str, ensure_ascii=False)[:80]})"
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"

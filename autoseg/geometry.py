@@ -15,7 +15,7 @@ import numpy as np
 Spacing = tuple[float, ...]  # mm, in the order of the array's axes
 Shape = tuple[int, ...]  # voxels, in the order of the array's axes
 
-FINEST_MM, COARSEST_MM = 1e-6, 1e6  # from a nanometre to a kilometre; what lies beyond is no voxel but a slip
+FINEST_MM, COARSEST_MM = 1e-6, 1e5  # from a nanometre to a hundred metres; what lies beyond is no voxel but a slip
 LONGEST_AXIS = 10**6  # voxels; no image is longer
 
 

@@ -39,7 +39,7 @@ def test_the_ten_lines_as_written(tmp_path, monkeypatch):
     from autoseg.dataset import generate_kidneys
 
     monkeypatch.chdir(tmp_path)
-    generate_kidneys("hippocampus", cases=5, test_cases=2, shape=(10, 32, 32), spacing_mm=(12.0, 5.0, 5.0))
+    generate_kidneys("hippocampus", cases=5, test_cases=1, shape=(10, 32, 32), spacing_mm=(12.0, 5.0, 5.0))
     Path("hippocampus/imagesTs/kidneys_005_0000.nii.gz").rename("case.nii.gz")
     Path("hippocampus/labelsTs").rename("labelsTr")
     names: dict[str, object] = {}

@@ -21,6 +21,9 @@ def check(dataset: DatasetPath, jobs: Jobs = None, quiet: Quiet = False, verbose
     for finding in findings:
         show(str(finding))
     errors = sum(finding.severity == "error" for finding in findings)
-    say(f"{len(opened.cases)} cases read: {errors} errors, {len(findings) - errors} warnings.")
+    warnings = len(findings) - errors
+    counts = ((len(opened.cases), "case"), (errors, "error"), (warnings, "warning"))
+    cases, *found = (f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+    say(f"{cases} read: {', '.join(found)}.")
     if not can_train(findings):
         raise typer.Exit(1)

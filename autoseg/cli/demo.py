@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from autoseg.cli.display import complain, progress, say, set_verbosity, show
-from autoseg.cli.options import Quiet, Verbose, above_zero
+from autoseg.cli.options import Quiet, Verbose, time_enough
 from autoseg.cli.results import show_model
 
 STAGE = "3d_fullres"
@@ -20,7 +20,7 @@ def demo(
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to put it all.")] = Path(
         "autoseg-demo"
     ),
-    minutes: Annotated[float, typer.Option(metavar="M", callback=above_zero, help="Training time.")] = 2.5,
+    minutes: Annotated[float, typer.Option(metavar="M", callback=time_enough, help="Training time.")] = 2.5,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -34,7 +34,7 @@ def demo(
     from autoseg.inference import Predictor, predict_cases
     from autoseg.reporting import draw_cases, score_table
     from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
-    from autoseg.workflow.planning import Request
+    from autoseg.workflow.request import Request
     from autoseg.workflow.workspace import Workspace
 
     path = folder / "kidneys"

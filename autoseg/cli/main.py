@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 
 import typer
 
 from autoseg.cli.check import check
 from autoseg.cli.demo import demo
-from autoseg.cli.display import complain, err
+from autoseg.cli.display import complain, err, say
 from autoseg.cli.evaluate import evaluate
 from autoseg.cli.fingerprint import fingerprint
+from autoseg.cli.lr_range import lr_range
+from autoseg.cli.options import file_in_the_way
 from autoseg.cli.plan import plan
 from autoseg.cli.predict import predict
 from autoseg.cli.preprocess import preprocess
 from autoseg.cli.run import run
 from autoseg.cli.train import train
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, TrainingStopped
 
 USER_ERROR, INTERRUPTED = 2, 130
 # What the system refuses for reasons a user can mend: no room, no permission, a file where a folder should be.
@@ -50,7 +53,7 @@ app = typer.Typer(
         "Every command does only what is not done yet, so anything interrupted is continued by running it again."
     ),
 )
-for command in (run, check, fingerprint, plan, preprocess, train, predict, evaluate, demo):
+for command in (run, check, fingerprint, plan, preprocess, lr_range, train, predict, evaluate, demo):
     app.command()(command)
 
 
@@ -60,10 +63,16 @@ def main() -> None:
         app()  # exits by itself, with code 2 for arguments that it cannot read
     except AutosegError as problem:
         complain(str(problem))
+    except TrainingStopped as stopped:
+        say(str(stopped))
+        sys.exit(0)
     except OSError as problem:
         if problem.errno not in MENDABLE:
             raise
         place = problem.filename or "writing"
+        if problem.errno in (errno.EEXIST, errno.ENOTDIR) and (file := file_in_the_way(Path(place))):
+            complain(f"{file}: a file, and a folder is needed there. Give another path.")
+            sys.exit(USER_ERROR)
         complain(f"{place}: {problem.strerror}. Mend that and run the same command again; what is done is kept.")
     except SystemExit as ended:
         if ended.code == INTERRUPTED:

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
     from autoseg.plan import PresetName
-    from autoseg.workflow.planning import Request
+    from autoseg.workflow.request import Request
     from autoseg.workflow.workspace import Workspace
 
 
@@ -21,6 +21,16 @@ def above_zero(number: float | None) -> float | None:
     if number is not None and not 0 < number < math.inf:
         raise typer.BadParameter(f"{number:g} is not a number above 0")
     return number
+
+
+def time_enough(minutes: float | None) -> float | None:
+    """Refuses a training time in which nothing can be done, or that never ends."""
+    from autoseg.plan.training import LEAST_MINUTES
+
+    above_zero(minutes)
+    if minutes is not None and minutes < LEAST_MINUTES:
+        raise typer.BadParameter(f"{minutes:g} minutes are too few: {LEAST_MINUTES} is the least")
+    return minutes
 
 
 def _known_device(name: str | None) -> str | None:
@@ -78,7 +88,7 @@ Minutes = Annotated[
     float | None,
     typer.Option(
         metavar="M",
-        callback=above_zero,
+        callback=time_enough,
         help="Training time of one model. [default: 1000 epochs of 250 iterations]",
     ),
 ]
@@ -117,6 +127,15 @@ StageName = Annotated[
     str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_lowres, 3d_fullres.")
 ]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN|FILE.csv:COLUMN",
+        help="Keeps cases of one patient in one fold: what a regular expression finds in their names, '^([^_]+)', or a "
+        "column of a table that begins with them.",
+    ),
+]
+Stratify = Annotated[bool, typer.Option("--stratify", help="Spreads labels and their volumes evenly over the folds.")]
 Workers = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="Processes that load patches. [default: 1, or up to 8 beside a GPU]"),
@@ -126,11 +145,24 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of wh
 
 
 def open_workspace(dataset: Dataset | Path, path: Path | None) -> Workspace:
-    """The workspace that was named, or the default one of the dataset."""
+    """The workspace that was named, or the default one of the dataset.
+
+    Raises:
+        WorkspaceError: a file is there, or where one of the folders above it should be.
+    """
+    from autoseg.errors import WorkspaceError
     from autoseg.workflow.workspace import Workspace
 
     folder = dataset if isinstance(dataset, Path) else dataset.path
-    return Workspace(path or Path("autoseg-work") / folder.resolve().name)
+    place = path or Path("autoseg-work") / folder.resolve().name
+    if file := file_in_the_way(place):
+        raise WorkspaceError(f"{file}: a file, and a folder is needed there. Give another folder (-w DIR).")
+    return Workspace(place)
+
+
+def file_in_the_way(folder: Path) -> Path | None:
+    """The part of a path at which a file is, where it should be a folder."""
+    return next((part for part in (folder, *folder.parents) if part.exists() and not part.is_dir()), None)
 
 
 def make_request(
@@ -148,7 +180,7 @@ def make_request(
         PlanError: they contradict each other, or the plan to take stages from cannot be read.
     """
     from autoseg.plan import read_plan
-    from autoseg.workflow.planning import Request, check_request
+    from autoseg.workflow.request import Request, check_request
 
     taken = read_plan(like) if like else None
     known = read_plan(timings) if timings else None

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from autoseg.cli.display import progress, say, set_verbosity
-from autoseg.cli.options import DatasetPath, Jobs, PlanName, Quiet, StageName, Verbose, WorkspacePath, open_workspace
+from autoseg.cli.options import (
+    DatasetPath,
+    GroupBy,
+    Jobs,
+    PlanName,
+    Quiet,
+    StageName,
+    Stratify,
+    Verbose,
+    WorkspacePath,
+    open_workspace,
+)
 
 
 def preprocess(
@@ -11,6 +22,8 @@ def preprocess(
     workspace: WorkspacePath = None,
     stage: StageName = None,
     plan: PlanName = "default",
+    group_by: GroupBy = None,
+    stratify: Stratify = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -18,12 +31,14 @@ def preprocess(
     """Crops, normalises and resamples every case; without --stage, for every stage of the plan."""
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
+    from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.preparation import preprocess as prepare
     from autoseg.workflow.workspace import find_stage
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     chosen = space.read_plan(plan)
+    ask_folds(opened, space, group_by, stratify, jobs, progress)
     for name in [find_stage(chosen, stage)] if stage else chosen.stages:
         prepare(opened, chosen, name, space, jobs, progress)
         say(f"Prepared for {name}: {space.prepared_folder(chosen, name)}")

@@ -10,6 +10,7 @@ from autoseg.cli.display import progress, say, set_verbosity
 from autoseg.cli.options import (
     DatasetPath,
     Device,
+    GroupBy,
     Jobs,
     Like,
     Memory,
@@ -19,6 +20,7 @@ from autoseg.cli.options import (
     Quiet,
     Settings,
     StageName,
+    Stratify,
     Timings,
     Verbose,
     Workers,
@@ -38,6 +40,8 @@ def run(
         str | None,
         typer.Option(metavar="0,1,…", help="Folds to train; 'all' is one model of all cases. [default: each fold]"),
     ] = None,
+    group_by: GroupBy = None,
+    stratify: Stratify = False,
     device: Device = None,
     memory: Memory = None,
     minutes: Minutes = None,
@@ -58,18 +62,23 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow.pipeline import list_jobs, plan_dataset, run_job
+    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.pipeline import chosen_folds, list_jobs, plan_dataset, run_job
 
-    chosen_folds = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
+    asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
     request = make_request(device, memory, minutes, settings, like, preset, timings)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
+    ask_folds(opened, space, group_by, stratify, jobs, progress)
+    if opened.cases:  # or else the check has more to say
+        chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)
     say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
-    todo = list_jobs(opened, plan, space, stage, chosen_folds)
+    todo = list_jobs(opened, plan, space, stage, asked)
     for job in todo:
         length = plan.stages[job.stage].training
-        time = f"{length.minutes:g} minutes" if length.minutes else f"{length.epochs} epochs"
+        count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
+        time = f"{count:g} {unit}{'s' * (count != 1)}"
         say(f"  {job.stage}, fold {job.fold}: {'trained already' if job.done else f'to train, {time}'}")
     if dry_run:
         return

@@ -10,11 +10,13 @@ from autoseg.cli.display import progress, set_verbosity
 from autoseg.cli.options import (
     DatasetPath,
     Device,
+    GroupBy,
     Jobs,
     PlanName,
     Quiet,
     Settings,
     StageName,
+    Stratify,
     Verbose,
     Workers,
     WorkspacePath,
@@ -22,6 +24,7 @@ from autoseg.cli.options import (
     parse_fold,
 )
 from autoseg.cli.results import show_model
+from autoseg.cli.together import is_first, together
 
 
 def train(
@@ -29,27 +32,47 @@ def train(
     workspace: WorkspacePath = None,
     stage: StageName = None,
     fold: Annotated[str, typer.Option(metavar="0..4|all", help="Which fifth of the cases to validate on.")] = "0",
+    group_by: GroupBy = None,
+    stratify: Stratify = False,
     plan: PlanName = "default",
     settings: Settings = None,
     device: Device = None,
     workers: Workers = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the log for TensorBoard, too.")] = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Trains one fold of a stage by a plan that 'autoseg plan' made, and scores it on whole cases.
 
-    Killed or interrupted, it goes on from the last finished epoch when it is run again.
+    Interrupted (Ctrl-C), it stops with a checkpoint; then, and after a kill, the same command goes on from the last.
+    A finished model is trained on with --set …training.epochs (or minutes) above its own. Several processes train one
+    model when torchrun starts them: torchrun --nproc-per-node 2 -m autoseg train …
     """
-    set_verbosity(quiet, verbose)
+    set_verbosity(quiet or not is_first(), verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow.pipeline import list_jobs, run_job
+    from autoseg.networks.devices import find_device
+    from autoseg.training import processes
+    from autoseg.workflow.fitting import train as fit_model
+    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.pipeline import list_jobs
     from autoseg.workflow.planning import changed_plan
+    from autoseg.workflow.preparation import preprocess
     from autoseg.workflow.workspace import find_stage
 
     number = parse_fold(fold)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     chosen = changed_plan(space, plan, settings or ())
-    [job] = list_jobs(opened, chosen, space, find_stage(chosen, stage), [number])
-    show_model(opened, run_job(job, opened, chosen, space, device, workers, jobs, progress))
+    name = find_stage(chosen, stage)
+    with together(device, chosen.budget.device) as own:
+        if is_first():  # the others would write the same files
+            ask_folds(opened, space, group_by, stratify, jobs, progress)
+            [job] = list_jobs(opened, chosen, space, name, [number])
+            if not job.done:
+                find_device(own or chosen.budget.device)  # told before cases are prepared for it
+            preprocess(opened, chosen, name, space, jobs, progress)
+        processes.wait()
+        folder = fit_model(chosen, name, number, space, own, workers, progress, tensorboard)
+    if is_first():
+        show_model(opened, folder)

@@ -16,6 +16,7 @@ import numpy as np
 
 from autoseg.dataset.dataset import IMAGES_REMEDY, Case, Dataset
 from autoseg.dataset.description import Description
+from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.dataset.images import read_image, read_label_map
 from autoseg.dataset.labels import Labels
 from autoseg.dataset.mismatch import Part, describe_mismatch
@@ -129,10 +130,14 @@ def _images(dataset: Dataset) -> list[Finding]:
 
 def _number_of_cases(dataset: Dataset) -> list[Finding]:
     declared, found = dataset.declared_cases, len(dataset.cases)
-    if declared is None or declared == found:
-        return []
-    problem = f"dataset.json announces {declared} training cases (numTraining), but {found} are there"
-    return [Finding("warning", None, problem, "Look for cases left behind, or correct the number.")]
+    findings = []
+    if declared is not None and declared != found:
+        cases = f"{declared} training case{'s' * (declared != 1)}"
+        problem = f"dataset.json announces {cases} (numTraining), but {found} {'is' if found == 1 else 'are'} there"
+        findings.append(Finding("warning", None, problem, "Look for cases left behind, or correct the number."))
+    if found == 1 and dataset.has_images:
+        findings.append(Finding("warning", None, ONE_CASE, ONE_CASE_REMEDY))
+    return findings
 
 
 def _labels_never_seen(labels: Labels, examined: Sequence[_Examined]) -> list[Finding]:

@@ -58,7 +58,7 @@ class Dataset:
     def __post_init__(self) -> None:
         """Names are unique, and good for files: predictions, prepared arrays and splits are found by them."""
         for cases in (self.cases, self.test_cases):
-            unfit = next((case.name for case in cases if not _names_a_file(case.name)), None)
+            unfit = next((case.name for case in cases if not names_a_file(case.name)), None)
             if unfit is not None:
                 raise DatasetError(
                     f"{self.path}: a case is called '{unfit}', and files are named after cases. "
@@ -109,6 +109,6 @@ class Dataset:
         return f"{count} with label maps and not one image (looked for {shown} and so on)"
 
 
-def _names_a_file(name: str) -> bool:
+def names_a_file(name: str) -> bool:
     """Whether NAME.json stays in its folder and is seen there."""
     return bool(name) and not name.startswith(".") and not {"/", "\\"} & set(name)

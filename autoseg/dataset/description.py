@@ -37,7 +37,7 @@ class Description(Frozen):
     def _one_scheme_a_channel(self) -> Description:
         if self.normalisation is not None and len(self.normalisation) != len(self.channels):
             raise ValueError(
-                f"normalisation has {len(self.normalisation)} entries for {len(self.channels)} channels "
+                f"normalisation has {len(self.normalisation)} of {len(self.channels)} entries "
                 f"({', '.join(self.channels)}): give one a channel, null to leave it open"
             )
         return self

@@ -6,7 +6,6 @@ Comes in: paths. Goes out: `Image`, a (channels, z, y, x) array with its grid; a
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.dataset.nifti import NIFTI_ENDINGS, is_whole, plain_nifti_grid, read_nifti
 from autoseg.errors import DatasetError
 from autoseg.files import atomic_path
-from autoseg.geometry import Grid
+from autoseg.geometry import COARSEST_MM, FINEST_MM, Grid, is_voxel_size
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 
@@ -113,9 +112,12 @@ def read_header(path: str | Path) -> Header:
     if vectors == 4 and path.suffix.lower() == ".png":
         vectors = 3  # the fourth is transparency
     spatial = min(dimensions, 3)
-    if not all(0 < size_mm < math.inf for size_mm in spacing_mm[:spatial]):
+    if not all(map(is_voxel_size, spacing_mm[:spatial])):
         found = " × ".join(f"{size_mm:g}" for size_mm in spacing_mm[:spatial])
-        raise DatasetError(f"{path}: voxels of {found} mm. Correct the spacing in the file's header: it is above 0.")
+        raise DatasetError(
+            f"{path}: voxels of {found} mm. Correct the spacing in the file's header: it lies between {FINEST_MM:g} "
+            f"and {COARSEST_MM:g}."
+        )
     direction = np.reshape(reader.GetDirection(), (dimensions, dimensions))[:spatial, :spatial]
     grid = Grid(
         shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),
@@ -205,7 +207,8 @@ def _refuse_infinite(array: NDArray[Any], path: Path) -> None:
     if any(bad):
         found = ", ".join(f"{count} in channel {number}" for number, count in enumerate(bad) if count)
         raise DatasetError(
-            f"{path}: {sum(bad)} voxels are NaN or infinite ({found}). Replace them by the value of the background."
+            f"{path}: {sum(bad)} voxel{'s are' if sum(bad) > 1 else ' is'} NaN or infinite ({found}). "
+            "Replace them by the value of the background."
         )
 
 
@@ -217,7 +220,8 @@ def _integers(label_map: NDArray[Any], path: Path) -> NDArray[np.integer]:
     wrong = label_map[whole != label_map]  # NaN and infinity, too, equal no integer
     if wrong.size:
         raise DatasetError(
-            f"{path}: the label map holds {wrong[0]:g}, which is not a whole number ({wrong.size} voxels are not). "
+            f"{path}: the label map holds {wrong[0]:g}, which is not a whole number ({wrong.size} "
+            f"voxel{'s are' if wrong.size > 1 else ' is'} not). "
             "Resample label maps by nearest neighbour only, and store integers."
         )
     return whole

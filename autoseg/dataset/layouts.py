@@ -181,14 +181,15 @@ def _test_channels(case: Case, channels: int) -> None:
     if missing:
         raise DatasetError(
             f"case '{case.name}': {', '.join(str(path) for path in missing)} is missing; "
-            f"the model takes {channels} channels. Add the file, or leave the case out."
+            f"the model takes {channels} channel{'s' * (channels != 1)}. Add the file, or leave the case out."
         )
     found = len(case.images)
     if found == 1 and channels > 1:
         found = read_header(case.images[0]).channels
     if found != channels:
         raise DatasetError(
-            f"case '{case.name}': {found} channels in {', '.join(path.name for path in case.images)}, "
-            f"but the model takes {channels}. Give one file a channel, NAME_0000 to NAME_{channels - 1:04d}, "
+            f"case '{case.name}': {found} channel{'s' * (found != 1)} in "
+            f"{', '.join(path.name for path in case.images)}, but the model takes {channels}. "
+            f"Give one file a channel, NAME_0000 to NAME_{channels - 1:04d}, "
             "or one file that holds them all."
         )

@@ -1,11 +1,13 @@
 """How good predictions are.
 
-Comes in: label maps, predicted and true. Goes out: `Scores`, the Dice of every target of every
-case, their means, and the files that hold them.
+Comes in: label maps, predicted and true. Goes out: `Scores`: Dice, surface distances, lesions and volumes of every
+target of every case, their means with intervals, and the files that hold them.
 """
 
-from autoseg.evaluation.dice import dice, dice_per_target
+from autoseg.evaluation.case import measure_case
 from autoseg.evaluation.evaluate import evaluate
-from autoseg.evaluation.scores import Scores, read_scores
+from autoseg.evaluation.measures import Measures
+from autoseg.evaluation.scores import Scores, check_name, read_scores
+from autoseg.evaluation.targets import scored_targets
 
-__all__ = ["Scores", "dice", "dice_per_target", "evaluate", "read_scores"]
+__all__ = ["Measures", "Scores", "check_name", "evaluate", "measure_case", "read_scores", "scored_targets"]

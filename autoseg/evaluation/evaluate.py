@@ -5,26 +5,41 @@ Comes in: predicted and true label maps on disk, paired by name. Goes out: `Scor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoseg.dataset.images import IMAGE_ENDINGS, read_label_map, split_ending
 from autoseg.dataset.labels import Labels
 from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.errors import DatasetError
-from autoseg.evaluation.dice import dice_per_target
-from autoseg.evaluation.scores import Scores
+from autoseg.evaluation.case import measure_case
+from autoseg.evaluation.measures import Measures
+from autoseg.evaluation.scores import TOLERANCE_MM, Scores
+from autoseg.evaluation.targets import scored_targets
+from autoseg.geometry import Grid
 from autoseg.parallel import map_items
 from autoseg.progress import Progress, silent
 
+Missing = Literal["error", "empty", "skip"]
+
 
 class Pair(NamedTuple):
-    """The two label maps of one case."""
+    """The two label maps of one case.
+
+    Attributes:
+        name: of the case.
+        prediction: None stands for a map of background.
+        reference: the true one.
+    """
 
     name: str
-    prediction: Path
+    prediction: Path | None
     reference: Path
 
 
@@ -34,12 +49,14 @@ def evaluate(
     labels: Labels,
     jobs: int | None = None,
     progress: Progress = silent,
+    tolerance_mm: float = TOLERANCE_MM,
+    missing: Missing = "error",
+    regions: Mapping[str, Sequence[int]] | None = None,
 ) -> Scores:
-    """Scores every prediction in a folder against the reference of the same name.
+    """Scores every prediction in a folder against the reference of the same name, by all measures.
 
-    A prediction without a reference is an error: it was meant to be scored. A reference without
-    a prediction is none, for `labelsTr/` holds all cases and a fold predicts some of them; those
-    cases are listed in `Scores.unpredicted`, so that nobody takes a part for the whole.
+    A prediction without a reference is an error: it was meant to be scored. So is a reference without a prediction,
+    unless `missing` says what it counts as: a model that fails on hard cases would look the better for it.
 
     Args:
         predictions: folder of label maps, NAME with any image ending; other files are passed over.
@@ -47,26 +64,53 @@ def evaluate(
         labels: what the values in both mean.
         jobs: processes; None takes one a core.
         progress: told of every scored case.
+        tolerance_mm: of surface Dice, 0 or more.
+        missing: what a reference without a prediction is: an "error"; scored as if nothing was found, "empty"; left
+            out and listed in `Scores.unpredicted`, "skip".
+        regions: name → values, unions of labels to score besides those of `labels`.
 
     Raises:
-        DatasetError: a folder is absent or holds no label map, a prediction has no reference, the
-            two maps of a case lie on different grids, or one holds a value that is no label.
+        DatasetError: a folder is absent or holds no label map, a prediction has no reference or a reference no
+            prediction, the two maps of a case lie on different grids, one holds a value that is no label, a region
+            is not one of labels.
+        ValueError: the tolerance is negative, or not a number.
     """
+    if not 0 <= tolerance_mm < math.inf:
+        raise ValueError(f"tolerance of {tolerance_mm} mm; it must be 0 or more")
+    targets = scored_targets(labels, regions)
+    pairs, unpredicted = _pairs(predictions, references, missing)
+    score = partial(_score, labels=labels, targets=targets, tolerance_mm=tolerance_mm)
+    measured = map_items(score, pairs, jobs, "scoring", progress, lambda pair: pair.name)
+    return Scores(
+        tolerance_mm=tolerance_mm,
+        averaged=tuple(labels.targets),
+        unpredicted=unpredicted if missing == "skip" else (),
+        counted_as_empty=unpredicted if missing == "empty" else (),
+        cases={pair.name: case for pair, case in zip(pairs, measured, strict=True)},
+    )
+
+
+def _pairs(
+    predictions: str | Path, references: str | Path | Mapping[str, Path], missing: Missing
+) -> tuple[list[Pair], tuple[str, ...]]:
+    """The cases to score, by name, and those without a prediction."""
     found = _label_maps(Path(predictions), "predictions")
     expected = references if isinstance(references, Mapping) else _label_maps(Path(references), "references")
-    unmatched = sorted(set(found) - set(expected))
-    if unmatched:
+    given = f"the {len(expected)} {'given' if isinstance(references, Mapping) else f'in {references}'}"
+    if unmatched := sorted(set(found) - set(expected)):
         raise DatasetError(
-            f"{predictions}: {_listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference "
-            f"among the {len(expected)} {'given' if isinstance(references, Mapping) else f'in {references}'}. "
-            "A prediction is named as its reference is; rename it, or take it out of the folder."
+            f"{predictions}: {_listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference among "
+            f"{given}. A prediction is named as its reference is; rename it, or take it out of the folder."
         )
-    pairs = [Pair(name, found[name], expected[name]) for name in sorted(found)]
-    scores = map_items(partial(_score, labels=labels), pairs, jobs, "scoring", progress, lambda pair: pair.name)
-    return Scores(
-        dice={pair.name: score for pair, score in zip(pairs, scores, strict=True)},
-        unpredicted=tuple(sorted(set(expected) - set(found))),
-    )
+    unpredicted = tuple(sorted(set(expected) - set(found)))
+    if unpredicted and missing == "error":
+        raise DatasetError(
+            f"{predictions}: no prediction of {_listed(unpredicted)}; there are references of "
+            f"{'it' if len(unpredicted) == 1 else 'them'} among {given}. Predict what is missing, or say what it "
+            "counts as: --missing empty scores it as if nothing was found, --missing skip leaves it out."
+        )
+    names = sorted(found if missing == "skip" else expected)
+    return [Pair(name, found.get(name), expected[name]) for name in names], unpredicted
 
 
 def _label_maps(folder: Path, role: str) -> dict[str, Path]:
@@ -91,22 +135,32 @@ def _label_maps(folder: Path, role: str) -> dict[str, Path]:
     return found
 
 
-def _score(pair: Pair, labels: Labels) -> dict[str, float | None]:
+def _score(
+    pair: Pair, labels: Labels, targets: Mapping[str, Sequence[int]], tolerance_mm: float
+) -> dict[str, Measures]:
+    reference, grid = read_label_map(pair.reference)
+    prediction = np.zeros_like(reference) if pair.prediction is None else _on_grid(pair, grid)
+    try:
+        return measure_case(prediction, reference, labels, targets, grid.spacing_mm, tolerance_mm)
+    except DatasetError as problem:
+        files = ", ".join(str(file) for file in (pair.prediction, pair.reference) if file)
+        raise DatasetError(f"case '{pair.name}' ({files}): {problem}") from None
+
+
+def _on_grid(pair: Pair, grid: Grid) -> NDArray[np.integer]:
+    """The predicted map, which must lie where the true one does."""
+    assert pair.prediction is not None
     prediction, predicted_grid = read_label_map(pair.prediction)
-    reference, true_grid = read_label_map(pair.reference)
     mismatch = describe_mismatch(
         "prediction and reference",
-        [Part("prediction", pair.prediction, predicted_grid), Part("reference", pair.reference, true_grid)],
+        [Part("prediction", pair.prediction, predicted_grid), Part("reference", pair.reference, grid)],
     )
     if mismatch:
         raise DatasetError(
             f"case '{pair.name}': {mismatch}\nPredict from the image the reference was drawn on, or resample the "
             "prediction onto the reference's grid (nearest neighbour)."
         )
-    try:
-        return dice_per_target(prediction, reference, labels)
-    except DatasetError as problem:
-        raise DatasetError(f"case '{pair.name}' ({pair.prediction}, {pair.reference}): {problem}") from None
+    return prediction
 
 
 def _listed(names: Collection[str]) -> str:

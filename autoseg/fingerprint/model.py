@@ -5,17 +5,25 @@ Comes in: facts measured by `extract_fingerprint`, or the file. Goes out: the fi
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from autoseg.dataset.dataset import names_a_file
 from autoseg.dataset.description import Description
 from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
-from autoseg.frozen import Frozen
+from autoseg.fingerprint.orientation import is_orientation
+from autoseg.frozen import Frozen, fault_in_words
+from autoseg.geometry import COARSEST_MM, FINEST_MM, LONGEST_AXIS
 
 FORMAT: Final = 2
+
+Voxels = Annotated[int, Field(ge=1, le=LONGEST_AXIS)]
+Millimetres = Annotated[float, Field(ge=FINEST_MM, le=COARSEST_MM)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CaseFacts(Frozen):
@@ -34,11 +42,31 @@ class CaseFacts(Frozen):
     """
 
     name: str
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    shape_after_crop: tuple[int, int, int]
-    relative_size: float
+    shape: tuple[Voxels, Voxels, Voxels]
+    spacing_mm: tuple[Millimetres, Millimetres, Millimetres]
+    shape_after_crop: tuple[Voxels, Voxels, Voxels]
+    relative_size: float = Field(gt=0, le=1)
     orientation: str | None
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_file(cls, name: str) -> str:
+        if not names_a_file(name):
+            raise ValueError(f"'{name}' is no name of a case: files are named after cases")
+        return name
+
+    @field_validator("orientation")
+    @classmethod
+    def _each_pair_once(cls, code: str | None) -> str | None:
+        if code is not None and not is_orientation(code):
+            raise ValueError(f"'{code}' is no orientation: three letters, one of L and R, of A and P, and of I and S")
+        return code
+
+    @model_validator(mode="after")
+    def _crop_lies_inside(self) -> CaseFacts:
+        if any(after > before for after, before in zip(self.shape_after_crop, self.shape, strict=True)):
+            raise ValueError(f"shape_after_crop {self.shape_after_crop} is larger than shape {self.shape}")
+        return self
 
 
 class Intensities(Frozen):
@@ -50,11 +78,20 @@ class Intensities(Frozen):
 
     mean: float
     median: float
-    std: float
+    std: float = Field(ge=0)
     min: float
     max: float
     percentile_00_5: float
     percentile_99_5: float
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Intensities:
+        if self.percentile_00_5 > self.percentile_99_5 or self.min > self.max:
+            raise ValueError(
+                f"from {self.min:g} to {self.max:g}, most of them from {self.percentile_00_5:g} to "
+                f"{self.percentile_99_5:g}: the smaller comes first"
+            )
+        return self
 
 
 class ImageIntensities(Frozen):
@@ -68,7 +105,7 @@ class ImageIntensities(Frozen):
 
     min: float
     max: float
-    whole_numbers: float
+    whole_numbers: Share
 
 
 class Spread(Frozen):
@@ -92,8 +129,8 @@ class LabelFacts(Frozen):
     """
 
     values: tuple[int, ...]
-    voxels: int
-    share_of_cases: float
+    voxels: int = Field(ge=0)
+    share_of_cases: Share
     volume_mm3: Spread | None
     components: Spread | None
 
@@ -116,10 +153,23 @@ class Fingerprint(Frozen):
     dataset: Description
     cases: tuple[CaseFacts, ...] = Field(min_length=1)
     intensities: tuple[Intensities, ...]
-    median_relative_size: float
+    median_relative_size: float = Field(gt=0, le=1)
     labels: dict[str, LabelFacts]
     files: str = ""
     image_intensities: tuple[ImageIntensities, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_this_dataset(self) -> Fingerprint:
+        name, times = Counter(case.name for case in self.cases).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"{times} cases are called '{name}'")
+        channels, targets = self.dataset.channels, list(self.dataset.labels.targets)
+        for field, entries in (("intensities", self.intensities), ("image_intensities", self.image_intensities)):
+            if len(entries) not in (0, len(channels)):
+                raise ValueError(f"{field} must have one entry a channel ({', '.join(channels)}), not {len(entries)}")
+        if self.labels and sorted(self.labels) != sorted(targets):
+            raise ValueError(f"labels are {', '.join(self.labels)}, those of the dataset {', '.join(targets)}")
+        return self
 
     @property
     def has_images(self) -> bool:
@@ -136,7 +186,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
     """Reads fingerprint.json.
 
     Raises:
-        WorkspaceError: the file is absent, is not JSON, has another format or lacks a field.
+        WorkspaceError: the file is absent, is not JSON, has another format, or holds what no dataset has.
     """
     content = _migrated(read_json(path, WorkspaceError))
     remedy = "Remove it: `autoseg fingerprint DATASET` measures anew."
@@ -144,11 +194,15 @@ def read_fingerprint(path: Path) -> Fingerprint:
     if found != FORMAT:
         raise WorkspaceError(f"{path}: fingerprint of format {found!r}; this version reads format {FORMAT}. {remedy}")
     try:
-        return Fingerprint.model_validate(content)
+        fingerprint = Fingerprint.model_validate(content)
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise WorkspaceError(f"{path}: field '{field}': {first['msg']}. {remedy}") from None
+        where = f"field '{field}': " if field else ""
+        raise WorkspaceError(f"{path}: {where}{fault_in_words(first)}. {remedy}") from None
+    if not fingerprint.labels:  # nnU-Net's has none, and is never written
+        raise WorkspaceError(f"{path}: field 'labels': nothing is known of any label. {remedy}")
+    return fingerprint
 
 
 def _migrated(content: Any) -> Any:

@@ -20,6 +20,7 @@ from autoseg.dataset.nnunet import FINGERPRINT_FILE, describe_nnunet, holds_fing
 from autoseg.errors import DatasetError
 from autoseg.files import read_json
 from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities
+from autoseg.geometry import COARSEST_MM, FINEST_MM, LONGEST_AXIS
 
 Triple = tuple[float, float, float]
 
@@ -52,8 +53,15 @@ def read_nnunet_fingerprint(folder: str | Path) -> Fingerprint:
     description, faults = describe_nnunet(json)
     if faults:
         raise DatasetError("\n".join(faults))
+    if below := [name for name, value in description.labels.values.items() if value < 0]:
+        raise json.fault(
+            "labels",
+            f"gives '{below[0]}' the value {description.labels.values[below[0]]}. nnU-Net takes none below 0, so its "
+            "fingerprint is of another dataset: correct the value, or give the folder that holds the label maps.",
+        )
     measured = _Measured.read(folder / FINGERPRINT_FILE)
-    spacings_mm, shapes = measured.triples("spacings"), measured.triples("shapes_after_crop")
+    spacings_mm = measured.triples("spacings", least=FINEST_MM, most=COARSEST_MM)
+    shapes = measured.triples("shapes_after_crop", least=1, most=LONGEST_AXIS)
     if len(spacings_mm) != len(shapes):
         raise measured.fault("shapes_after_crop", f"has {len(shapes)} entries, and 'spacings' has {len(spacings_mm)}")
     declared = json.declared_cases
@@ -63,6 +71,8 @@ def read_nnunet_fingerprint(folder: str | Path) -> Fingerprint:
             f"{len(shapes)}. They belong to different states of the dataset: take both files from the same one."
         )
     kept = measured.number(_KEPT, measured.get(_KEPT), above=0)
+    if kept > 1:
+        raise measured.fault(_KEPT, f"is a share of the voxels, 1 at most, and not {kept:g}")
     return Fingerprint(
         dataset=description,
         cases=tuple(
@@ -118,8 +128,8 @@ class _Measured:
             raise self.fault(field, f"must hold {wanted}, not {str(value)[:80]}")
         return float(value)
 
-    def triples(self, field: str) -> list[Triple]:
-        """A list of three numbers above 0 a case, (z, y, x)."""
+    def triples(self, field: str, least: float, most: float) -> list[Triple]:
+        """A list of three numbers a case, (z, y, x), between bounds that are above 0."""
         entries = self.get(field)
         if not isinstance(entries, list) or not entries:
             raise self.fault(field, f"must be a list of one entry a case, not {str(entries)[:80]}")
@@ -129,6 +139,8 @@ class _Measured:
             if not isinstance(entry, list) or len(entry) != 3:
                 raise self.fault(where, f"must be three numbers, not {str(entry)[:80]}")
             z, y, x = (self.number(where, value, above=0) for value in entry)
+            if beyond := [value for value in (z, y, x) if not least <= value <= most]:
+                raise self.fault(where, f"must hold numbers from {least:g} to {most:g}, not {beyond[0]:g}")
             triples.append((z, y, x))
         return triples
 
@@ -159,4 +171,7 @@ class _Measured:
         numbers = {name: self.number(f"{field}.{name}", entry[name]) for name in Intensities.model_fields}
         if numbers["std"] < 0:
             raise self.fault(f"{field}.std", f"must not be below 0, and is {numbers['std']:g}")
+        for low, high in (("min", "max"), ("percentile_00_5", "percentile_99_5")):
+            if numbers[low] > numbers[high]:
+                raise self.fault(f"{field}.{low}", f"is {numbers[low]:g}, above {high}, {numbers[high]:g}")
         return Intensities(**numbers)

@@ -47,6 +47,15 @@ def orientation(grid: Grid) -> str | None:
     return "".join(TOWARDS[w][int(cosines[axis, w] > 0)] for axis, w in enumerate(world))
 
 
+def is_orientation(code: str) -> bool:
+    """Whether a code names three axes of the patient, each once.
+
+    >>> is_orientation("LPS"), is_orientation("PSR"), is_orientation("LPL"), is_orientation("LP")
+    (True, True, False, False)
+    """
+    return len(code) == 3 and all(len(set(ends) & set(code)) == 1 for ends in TOWARDS)
+
+
 def turn(found: str, wanted: str) -> Turn:
     """The turn that brings an array of one orientation into another.
 

@@ -16,7 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from autoseg.dataset import Description
-from autoseg.inference.sliding_window import averaged, grouped_windows, padded_shape, rows_held, window_of
+from autoseg.inference.sliding_window import averaged, padded_shape, rows_held, window_of, windows_at_once
 from autoseg.networks.devices import computing_type
 from autoseg.networks.fake import Casting, input_channels, network_without_weights, with_fake_weights
 from autoseg.networks.live_bytes import LiveBytes
@@ -103,14 +103,14 @@ def inference_bytes(stage: Stage, dataset: Description, image_shape: Sequence[in
 
 def sums_bytes(stage: Stage, dataset: Description, padded: Sequence[int]) -> int:
     """Bytes of the running sums and their weights."""
-    rows = rows_held(grouped_windows(padded, stage), window_of(stage))
+    rows = rows_held(padded, stage)
     floats = (dataset.labels.outputs + 1) * rows * padded[1] * padded[2] + math.prod(window_of(stage))
     return FLOAT * floats
 
 
 def forward_bytes(stage: Stage, dataset: Description, padded: Sequence[int], device: torch.device) -> int:
     """Bytes of a network's weights and, at its peak, of the windows that pass through it at once."""
-    at_once = max(len(group) for group in grouped_windows(padded, stage))
+    at_once = windows_at_once(padded, stage)
     dtype = computing_type(device, stage.training.precision)
     # One mirrored view beside the first is enough: further ones take the memory of those before.
     flips = [[], *([axis] for axis in stage.inference.mirror_axes[:1])]

@@ -37,7 +37,8 @@ class Model(Frozen):
         fold: number of the fold, or "all".
         training_cases: names of the cases it was fitted to.
         validation_cases: names of the cases it was not.
-        trained: what the training took: epochs, iterations, minutes.
+        trained: what the training took: epochs, iterations, minutes; why it stopped before its time, if it did; which
+            weights were kept.
         machine: versions and hardware.
         job: hash of the stage, the cases and their files, to tell whether a model is the one asked for.
     """
@@ -48,7 +49,7 @@ class Model(Frozen):
     fold: int | Literal["all"]
     training_cases: tuple[str, ...]
     validation_cases: tuple[str, ...]
-    trained: dict[str, float]
+    trained: dict[str, float | str | None]
     machine: dict[str, str] = Field(default_factory=dict)
     job: str = ""
 

@@ -7,6 +7,7 @@ overlapping windows, mirrored views and networks, some rows of the image after t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +22,7 @@ from autoseg.dataset import Labels
 from autoseg.inference.air import air_logits, air_test
 from autoseg.inference.mapped import mapped_array, release
 from autoseg.inference.running_sums import RunningSums
-from autoseg.inference.tiles import window_starts, window_weights
+from autoseg.inference.tiles import window_count, window_starts, window_weights
 from autoseg.networks.devices import autocast
 from autoseg.plan import Stage
 from autoseg.progress import Step
@@ -74,7 +75,8 @@ def predict_rows(
     flips = _flips(stage.inference.mirror_axes if mirror else ())
     weight = torch.from_numpy(window_weights(window, stage.inference.gaussian_sigma))
     ends = [following[0].z for following in groups[1:]] + [padded.shape[1]]
-    with _zeros((labels.outputs, rows_held(groups, window), *padded.shape[2:]), device, disk) as (zeros, let_go):
+    held = rows_held(padded.shape[1:], stage)
+    with _zeros((labels.outputs, held, *padded.shape[2:]), device, disk) as (zeros, let_go):
         sums = RunningSums(zeros, weight)
         look = partial(_spared, networks, flips, stage, device, sums)
         for group, end in zip(groups, ends, strict=True):
@@ -91,9 +93,26 @@ def predict_rows(
                 step(1 / len(groups), "")
 
 
-def rows_held(groups: Sequence[Sequence[Window]], window: Sequence[int]) -> int:
-    """Rows of an image that windows touch, at any time, before the first of these rows are finished."""
-    return max(group[-1].z - group[0].z for group in groups) + window[0]
+def rows_held(shape: Sequence[int], stage: Stage) -> int:
+    """Rows of an image (z, y, x) that windows touch, at any time, before the first of these rows are finished.
+
+    No window is listed: the image may be one that nobody could hold.
+    """
+    total, at_once = math.prod(counts := _counts(shape, stage)), WINDOWS_AT_ONCE[stage.dimensions]
+    in_row, groups = total // counts[0], -(-total // at_once)
+
+    def spanned(group: int) -> int:
+        first, last = group * at_once, min((group + 1) * at_once, total) - 1
+        return last // in_row - first // in_row
+
+    # Where groups lie in their rows repeats itself; where rows hold more than a group, the end of the first row tells.
+    telling = {*range(min(groups, at_once)), min(in_row // at_once, groups - 1)}
+    return max(map(spanned, telling)) + window_of(stage)[0]
+
+
+def windows_at_once(shape: Sequence[int], stage: Stage) -> int:
+    """Most windows over an image (z, y, x) that pass through a network together."""
+    return min(WINDOWS_AT_ONCE[stage.dimensions], math.prod(_counts(shape, stage)))
 
 
 def window_of(stage: Stage) -> tuple[int, ...]:
@@ -108,11 +127,20 @@ def padded_shape(shape: Sequence[int], stage: Stage) -> tuple[int, ...]:
 
 def grouped_windows(shape: Sequence[int], stage: Stage) -> list[list[Window]]:
     """All windows over an image (z, y, x), in order, in groups that are seen at once; of 2-D stages, in every slice."""
-    overlaps = [0.0] * (3 - stage.dimensions) + [stage.inference.overlap] * stage.dimensions
-    axes = [window_starts(*along) for along in zip(shape, window_of(stage), overlaps, strict=True)]
+    axes = [window_starts(*along) for along in zip(shape, window_of(stage), _overlaps(stage), strict=True)]
     corners = [Window(*first) for first in itertools.product(*axes)]
     size = WINDOWS_AT_ONCE[stage.dimensions]
     return [corners[first : first + size] for first in range(0, len(corners), size)]
+
+
+def _counts(shape: Sequence[int], stage: Stage) -> list[int]:
+    """Windows along each axis of an image."""
+    return [window_count(*along) for along in zip(shape, window_of(stage), _overlaps(stage), strict=True)]
+
+
+def _overlaps(stage: Stage) -> list[float]:
+    """Of neighbouring windows, as a fraction of a window, along z, y and x."""
+    return [0.0] * (3 - stage.dimensions) + [stage.inference.overlap] * stage.dimensions
 
 
 @contextmanager

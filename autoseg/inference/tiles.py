@@ -35,10 +35,19 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     >>> window_starts(4, 4, 0.5)
     [0]
     """
-    step = window * (1 - overlap)
-    count = math.ceil((size - window) / step) + 1
+    count = window_count(size, window, overlap)
     spread = (size - window) / max(1, count - 1)
-    return sorted({round(spread * place) for place in range(count)})  # steps under a voxel repeat themselves
+    return [round(spread * place) for place in range(count)]
+
+
+def window_count(size: int, window: int, overlap: float) -> int:
+    """How many windows `window_starts` gives, without listing them.
+
+    >>> window_count(10, 4, 0.5), window_count(10**12, 64, 0.5)
+    (4, 31249999999)
+    """
+    step = max(1.0, window * (1 - overlap))  # steps under a voxel would repeat themselves
+    return math.ceil((size - window) / step) + 1
 
 
 def window_weights(window: Sequence[int], sigma: float | None) -> NDArray[np.float32]:

@@ -1,16 +1,22 @@
 """The part of a plan that says how training patches are varied, in order.
 
 A probability is a sample's chance that the transform touches it; `channel_probability` is then
-each channel's. Ranges are uniform unless the field says otherwise.
+each channel's, `label_probability` each label's. Ranges are uniform unless the field says otherwise.
+
+Transforms are applied in the order of their list, and that order follows from where they are applied:
+first what batchgenerators does, in the processes that load patches; then `Spatial`, then the rest, on
+the device. `Copies` comes first of all.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from autoseg.frozen import Frozen
+from autoseg.plan.batchgenerators_table import Argument, TransformName, check_arguments, plain_arguments
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -54,7 +60,7 @@ class Noise(Frozen):
 
 
 class Blur(Frozen):
-    """Gaussian blur of a drawn width, in voxels."""
+    """Gaussian blur, of a width in voxels that is drawn for each axis."""
 
     kind: Literal["blur"] = "blur"
     probability: Probability = 0.2
@@ -108,6 +114,183 @@ class Mirror(Frozen):
     axes: tuple[int, ...]
 
 
-Transform = Annotated[
-    Spatial | Noise | Blur | Brightness | Contrast | LowResolution | Gamma | Mirror, Field(discriminator="kind")
-]
+class ZeroOutside(Frozen):
+    """Gives the surroundings of the object, 0 after normalisation inside its mask, their 0 back.
+
+    Attributes:
+        channels: those that were normalised inside the mask.
+    """
+
+    kind: Literal["zero_outside"] = "zero_outside"
+    channels: tuple[int, ...] = Field(min_length=1)
+
+
+class PreviousBinary(Frozen):
+    """Dilates, erodes, opens or closes labels that a previous stage predicted, each as likely as the other.
+
+    Attributes:
+        radius: of the ball it is done with, voxels.
+    """
+
+    kind: Literal["previous_binary"] = "previous_binary"
+    probability: Probability = 0.4
+    label_probability: Probability = 0.5
+    radius: Range = Range(low=1, high=8)
+
+    @model_validator(mode="after")
+    def _small(self) -> PreviousBinary:
+        if self.radius.low < 0 or self.radius.high > 10:
+            raise ValueError(f"radius {self.radius.low:g} to {self.radius.high:g}: it lies between 0 and 10 voxels")
+        return self
+
+
+class PreviousComponents(Frozen):
+    """Drops one connected component of a label that a previous stage predicted.
+
+    Attributes:
+        largest_share: of the patch's voxels; a component that fills as much is kept.
+    """
+
+    kind: Literal["previous_components"] = "previous_components"
+    probability: Probability = 0.2
+    label_probability: Probability = 0.5
+    largest_share: Probability = 0.15
+
+
+class Batchgenerators(Frozen):
+    """A transform of the package batchgenerators, applied where patches are loaded.
+
+    Attributes:
+        name: of the transform; `plan/batchgenerators_table.py` says which class it is.
+        arguments: of the class, by name: numbers, true, false, and lists of these. `p_per_sample` is the
+            probability where a class has one; what is left out has batchgenerators' default.
+    """
+
+    kind: Literal["batchgenerators"] = "batchgenerators"
+    name: TransformName
+    arguments: dict[str, Argument] = {}
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _plain(cls, arguments: Any) -> Any:
+        return plain_arguments(arguments)
+
+    @model_validator(mode="after")
+    def _known(self) -> Batchgenerators:
+        check_arguments(self.name, self.arguments)
+        return self
+
+
+_Variations = (
+    Spatial
+    | Noise
+    | Blur
+    | Brightness
+    | Contrast
+    | LowResolution
+    | Gamma
+    | Mirror
+    | ZeroOutside
+    | PreviousBinary
+    | PreviousComponents
+    | Batchgenerators
+)
+Variation = Annotated[_Variations, Field(discriminator="kind")]
+
+
+class Copies(Frozen):
+    """Puts every patch into the batch as it is, and beside it copies that are each varied in another way.
+
+    Attributes:
+        count: copies of a patch; the batch size is a multiple of 1 + count.
+        ways: lists of transforms; a copy takes one of them, and no two copies of a patch take the same.
+
+    Source: "UNet-based Segmentation of Kidney and Kidney Tumour in 3D Computed Tomography images", on KiTS19.
+    """
+
+    kind: Literal["copies"] = "copies"
+    count: int = Field(ge=1)
+    ways: tuple[tuple[Variation, ...], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _enough_ways(self) -> Copies:
+        if self.count > len(self.ways):
+            raise ValueError(f"{self.count} copies need as many ways to vary them, and there are {len(self.ways)}")
+        return self
+
+
+Transform = Annotated[_Variations | Copies, Field(discriminator="kind")]
+
+
+def lists_of_transforms(transforms: Sequence[Transform]) -> Iterator[tuple[str, Sequence[Transform]]]:
+    """The lists that are applied in order, each with its path within the stage: the plan's own, and those of copies.
+
+    >>> ways = ((Noise(),), (Mirror(axes=(0,)), Blur()))
+    >>> [path for path, _ in lists_of_transforms((Copies(count=1, ways=ways),))]
+    ['augmentation', 'augmentation.0.ways.0', 'augmentation.0.ways.1']
+    """
+    yield "augmentation", transforms
+    for place, transform in enumerate(transforms):
+        if isinstance(transform, Copies):
+            for number, way in enumerate(transform.ways):
+                yield f"augmentation.{place}.ways.{number}", way
+
+
+def check_order(transforms: Sequence[Transform], batch_size: int) -> None:
+    """Refuses transforms that stand where they cannot be applied.
+
+    Raises:
+        ValueError: with the path of the list, what stands where, and the rule.
+    """
+    for path, one in lists_of_transforms(transforms):
+        loaded, spatial = _places(one, Batchgenerators), _places(one, Spatial)
+        if loaded != list(range(len(loaded))):
+            raise ValueError(
+                f"{path}: 'batchgenerators' stands at {loaded}; these are applied where patches are loaded, "
+                "before all others, so they come first"
+            )
+        if spatial not in ([], [len(loaded)]):
+            after = ", after those of batchgenerators" if loaded else ""
+            raise ValueError(f"{path}: 'spatial' stands at {spatial}; there is one at most, and it comes first{after}")
+    copies = _places(transforms, Copies)
+    if copies not in ([], [0]):
+        raise ValueError(f"augmentation: 'copies' stands at {copies}; there is one at most, and it comes first")
+    size = 1 + transforms[0].count if transforms and isinstance(transforms[0], Copies) else 1
+    if batch_size % size:
+        raise ValueError(
+            f"sampling.batch_size {batch_size}: a patch and its copies are {size} patches, so the batch is a multiple "
+            f"of {size}; the nearest: {max(1, round(batch_size / size)) * size}"
+        )
+
+
+def check_places(transforms: Sequence[Transform], dimensions: int, channels: int) -> None:
+    """Refuses axes and channels that there are not.
+
+    Raises:
+        ValueError: with the path of the list of axes or channels, what it holds, and what there is.
+    """
+    for path, one in lists_of_transforms(transforms):
+        for place, transform in enumerate(one):
+            if isinstance(transform, Mirror):
+                check_axes(f"{path}.{place}.axes", transform.axes, dimensions)
+            if isinstance(transform, ZeroOutside) and not set(transform.channels) <= set(range(channels)):
+                raise ValueError(
+                    f"{path}.{place}.channels {list(transform.channels)}: the image has channels 0 to {channels - 1}"
+                )
+
+
+def check_axes(path: str, axes: Sequence[int], dimensions: int) -> None:
+    """Refuses axes that a stage does not have, or that are named twice.
+
+    Raises:
+        ValueError: with the path, what is there, and what there may be.
+    """
+    if not set(axes) <= set(range(dimensions)) or len(set(axes)) < len(axes):
+        raise ValueError(
+            f"{path} {list(axes)}: a stage of {dimensions} dimensions has axes 0 to {dimensions - 1}, and each is "
+            "named once at most"
+        )
+
+
+def _places(transforms: Sequence[Transform], kind: type[Frozen]) -> list[int]:
+    return [place for place, transform in enumerate(transforms) if isinstance(transform, kind)]

@@ -16,7 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import PlanError
 from autoseg.files import read_json, write_json
+from autoseg.frozen import fault_in_words
 from autoseg.plan.plan import Decision, Plan
+
+DERIVE_AGAIN = "Mend the file, or remove it and derive the plan again with 'autoseg plan'."
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -33,7 +36,7 @@ def read_plan(path: str | Path) -> Plan:
         raise PlanError(
             f"{path}: not a plan of format 1 (found {found!r}). Remove it, and derive it again with 'autoseg plan'."
         )
-    return check_plan(data, str(path))
+    return check_plan(data, str(path), remedy=DERIVE_AGAIN)
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:
@@ -48,6 +51,8 @@ def check_target(path: Path) -> None:
         PlanError: a folder, a device, or a file that is no plan is there; or a part of the path is a file.
     """
     above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    if path.name and above.is_file():
+        raise PlanError(f"{above}: a file, and a folder is needed there. Give another name.")
     if not path.name or path.is_dir() or not above.is_dir():
         raise PlanError(f"{path}: not a place for a file. Give the name of a file, such as plan.json.")
     if not path.exists():
@@ -60,14 +65,23 @@ def check_target(path: Path) -> None:
         raise PlanError(f"{path}: there already, and not a plan. Give another name.")
 
 
-def check_plan(data: Mapping[str, Any], source: str) -> Plan:
-    """JSON → plan; every fault becomes one line of one `PlanError`."""
+def check_plan(data: Mapping[str, Any], source: str, remedy: str = "", before: Plan | None = None) -> Plan:
+    """JSON → plan; every fault becomes one line of one `PlanError`.
+
+    Args:
+        data: the plan.
+        source: where it comes from, for the message.
+        remedy: the last line of the message.
+        before: a plan that is right; its values show how those at fault are written.
+    """
     try:
         return Plan.model_validate(data)
     except ValidationError as invalid:
         errors = [error for error in invalid.errors() if not _is_echo(error, invalid.errors())]
-        lines = [f"  {_place(error, data)}: {_fault(error)}" for error in errors]
-        raise PlanError(f"{source}: the plan breaks {_count(len(lines))}\n" + "\n".join(lines)) from None
+        places = [_place(error, data) for error in errors]
+        lines = [f"  {place}: {_fault(error, place, before)}" for error, place in zip(errors, places, strict=True)]
+        told = [f"{source}: the plan breaks {_count(len(lines))}", *lines, *([remedy] if remedy else [])]
+        raise PlanError("\n".join(told)) from None
 
 
 def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
@@ -81,7 +95,7 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
         PlanError: no such field, or the value breaks a rule of the plan.
     """
     data = plan.model_dump(mode="json")
-    decisions = data["decisions"]
+    decisions, kinds = data["decisions"], []
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
@@ -93,21 +107,42 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
         for full_path in _expanded(path, plan):
             _set(data, full_path, value, plan)
             _record(decisions, full_path, value)
+            kinds += [(full_path.removesuffix(".kind"), value)] if full_path.endswith(".kind") else []
         if not path.startswith("stages."):
             raise PlanError(f"--set {path}: only values of stages are set by hand; a path begins with 'stages.'")
-    return check_plan(data, "after --set " + " --set ".join(settings)) if settings else plan
+    if not settings:
+        return plan
+    try:
+        return check_plan(data, "after --set " + " --set ".join(settings), before=plan)
+    except PlanError as refused:
+        raise PlanError("\n".join([str(refused), *_wholes(kinds, str(refused))])) from None
+
+
+def _wholes(kinds: Sequence[tuple[str, Any]], refused: str) -> list[str]:
+    """How to set a thing of another kind, where the kind alone was set and the fields of the old one do not fit it."""
+    more = ",…" if "is missing" in refused else ""
+    return [
+        f"With another kind come other fields. Set the whole: --set '{path}={{\"kind\":{json.dumps(kind)}{more}}}'"
+        for path, kind in kinds
+        if f"  {path}." in refused
+    ]
 
 
 def _record(decisions: dict[str, Any], path: str, value: Any) -> None:
     """Notes a hand-set value; decisions about parts of it, or about a whole it is part of, no longer hold.
 
-    That a stage was taken from another plan still holds for all else in it.
+    The facts about a whole still do, for its other parts. That a stage was taken from another plan still holds for all
+    else in it.
     """
+    facts: dict[str, Any] = {}
     for known, decision in list(decisions.items()):
         is_whole = path.startswith(f"{known}.") and decision["rule"] != "like"
+        if is_whole:
+            facts |= decision["facts"]
         if known == path or known.startswith(f"{path}.") or is_whole:
             del decisions[known]
-    decisions[path] = Decision(value=value, rule="hand-set", reason="Set by hand.").model_dump(mode="json")
+    by_hand = Decision(value=value, rule="hand-set", facts=facts, reason="Set by hand.")
+    decisions[path] = by_hand.model_dump(mode="json")
 
 
 def plan_schema() -> dict[str, Any]:
@@ -165,19 +200,24 @@ def _place(error: Any, data: Mapping[str, Any]) -> str:
     return ".".join(parts) or "plan"
 
 
-def _fault(error: Any) -> str:
+def _fault(error: Any, place: str, before: Plan | None) -> str:
     """What pydantic found, in a sentence of ours."""
     if error["type"] == "extra_forbidden":
         return _unknown_field(str(error["loc"][-1]))
-    if error["type"] == "missing":
-        return "is missing"
     if error["type"] == "union_tag_not_found":
         field = next(part for part in reversed(error["loc"]) if isinstance(part, str))
         return f"kind is missing{_meant('', _kinds(field))}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return str(message)
-    return f"{message} (found {json.dumps(error['input'], default=str)[:80]})"
+    said = fault_in_words(error)
+    if error["type"] == "tuple_type" and before is not None:
+        here: Any = before.model_dump(mode="json")
+        for part in place.split("."):
+            here = here[int(part)] if isinstance(here, list) else here[part]
+        return f"must be a list; write it as {_compact(here)}, which it was (found {_compact(error['input'])})"
+    return said
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))[:80]
 
 
 def _unknown_field(name: str) -> str:

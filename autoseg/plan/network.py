@@ -27,7 +27,8 @@ class _UNet(Frozen):
         for name, value in self:
             expected = depth - 1 if name == "decoder_convolutions" else depth
             if isinstance(value, tuple) and len(value) != expected:
-                raise ValueError(f"{name} has {len(value)} entries; with {depth} stages it needs {expected}")
+                entries = f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
+                raise ValueError(f"{name} has {entries}; with {depth} levels, as many as features, it needs {expected}")
         return self
 
     @model_validator(mode="after")

@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from autoseg.dataset.description import Description
 from autoseg.frozen import Frozen
-from autoseg.plan.augmentation import Mirror, Spatial, Transform
+from autoseg.plan.augmentation import Transform, check_axes, check_order, check_places
 from autoseg.plan.inference import Inference
-from autoseg.plan.loss import CrossEntropy, LossTerm
+from autoseg.plan.loss import LossTerm, misfits
 from autoseg.plan.network import Axes, Network
 from autoseg.plan.preprocessing import Preprocessing, RescaleToUnit, ZScore
 from autoseg.plan.sampling import Sampling
-from autoseg.plan.training import SGD, Optimizer, Poly, Precision, Training
+from autoseg.plan.training import LEAST_MINUTES, SGD, Average, Optimizer, Poly, Precision, Schedule, Stopping, Training
 
 Device = Literal["cpu", "cuda", "mps"]
 PresetName = Literal["standard", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl"]
@@ -42,7 +42,7 @@ class Budget(Frozen):
     Attributes:
         device: what it is trained on.
         memory_gb: memory of that device for training, GB.
-        minutes: training time of one model; None trains as long as nnU-Net does.
+        minutes: training time of one model, 0.01 or more; None trains as long as nnU-Net does.
         precision: number type that the device trains fastest in; None until it was asked.
         machine: that was timed; empty where none was.
         timings: what it was measured to do. They are all a plan knows of its machine's speed, so that the
@@ -51,7 +51,7 @@ class Budget(Frozen):
 
     device: Device = "cpu"
     memory_gb: float = Field(default=8.0, gt=0)
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, ge=LEAST_MINUTES)
     precision: Precision | None = None
     machine: str = ""
     timings: tuple[Timing, ...] = ()
@@ -76,6 +76,8 @@ class Stage(Frozen):
         dimensions: 3, or 2 for a network that sees single slices.
         previous: the stage whose prediction this one refines; None where it starts from the image.
         loss: terms that are added up.
+        stopping: when the training ends before its time; None for never.
+        average: of the weights, kept beside them and used where it is better on validation; None for none.
     """
 
     dimensions: Literal[2, 3]
@@ -86,7 +88,9 @@ class Stage(Frozen):
     augmentation: tuple[Transform, ...]
     loss: tuple[LossTerm, ...] = Field(min_length=1)
     optimizer: Optimizer = SGD()
-    schedule: Poly = Poly()
+    schedule: Schedule = Poly()
+    stopping: Stopping | None = None
+    average: Average | None = None
     training: Training = Training()
     inference: Inference = Inference()
 
@@ -116,26 +120,27 @@ class Stage(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _spatial_comes_first(self) -> Stage:
-        places = [place for place, transform in enumerate(self.augmentation) if isinstance(transform, Spatial)]
-        if places not in ([], [0]):
-            raise ValueError(f"augmentation: 'spatial' stands at {places}; there is one at most, and it comes first")
+    def _rates_agree(self) -> Stage:
+        rate, lowest = self.optimizer.learning_rate, getattr(self.schedule, "minimum", 0.0)
+        if lowest > rate:
+            raise ValueError(f"schedule.minimum {lowest:g} is above optimizer.learning_rate {rate:g}; give a lower one")
+        last = None if self.stopping is None else self.stopping.learning_rate
+        if last is not None and not lowest <= last < rate:
+            raise ValueError(
+                f"stopping.learning_rate {last:g}: the learning rate begins at {rate:g} and falls to {lowest:g} at the "
+                "lowest; give a rate between"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _transforms_fit(self) -> Stage:
+        check_order(self.augmentation, self.sampling.batch_size)
+        check_places(self.augmentation, self.dimensions, len(self.preprocessing.normalisation))
         return self
 
     @model_validator(mode="after")
     def _mirrored_axes_exist(self) -> Stage:
-        mirrored = {"inference.mirror_axes": self.inference.mirror_axes}
-        mirrored |= {
-            f"augmentation.{place}.axes": transform.axes
-            for place, transform in enumerate(self.augmentation)
-            if isinstance(transform, Mirror)
-        }
-        for name, axes in mirrored.items():
-            if not set(axes) <= set(range(self.dimensions)) or len(set(axes)) < len(axes):
-                raise ValueError(
-                    f"{name} {list(axes)}: a stage of {self.dimensions} dimensions has axes 0 to "
-                    f"{self.dimensions - 1}, and each is named once at most"
-                )
+        check_axes("inference.mirror_axes", self.inference.mirror_axes, self.dimensions)
         return self
 
     @model_validator(mode="after")
@@ -221,17 +226,14 @@ class Plan(Frozen):
         for name, stage in self.stages.items():
             found, expected = len(stage.preprocessing.normalisation), len(self.dataset.channels)
             if found != expected:
-                raise ValueError(
-                    f"stages.{name}.preprocessing.normalisation has {found} entries for {expected} channels"
-                )
+                channels = f"{expected} channel{'s' * (expected != 1)}"
+                entries = f"{found} entr{'y' if found == 1 else 'ies'}"
+                raise ValueError(f"stages.{name}.preprocessing.normalisation has {entries} for {channels}")
         return self
 
     @model_validator(mode="after")
     def _losses_fit_the_labels(self) -> Plan:
         for name, stage in self.stages.items():
-            if self.dataset.labels.regions and any(isinstance(term, CrossEntropy) for term in stage.loss):
-                raise ValueError(
-                    f"stages.{name}.loss: cross_entropy is for classes that exclude each other, "
-                    "and this dataset's regions overlap; take binary_cross_entropy"
-                )
+            for fault in misfits(stage.loss, self.dataset.labels):
+                raise ValueError(f"stages.{name}.loss.{fault}")
         return self

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from autoseg.frozen import Frozen
+from autoseg.geometry import COARSEST_MM, FINEST_MM
 
 OPPOSITES = ({"R", "L"}, {"A", "P"}, {"I", "S"})  # of an orientation code, one letter of each
+MOST_MM = 10**4 * COARSEST_MM  # at a low resolution voxels are larger than those of any image
 
 
 class ZScore(Frozen):
@@ -30,6 +32,12 @@ class CTWindow(Frozen):
     upper: float
     mean: float
     std: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _lower_is_lower(self) -> CTWindow:
+        if self.lower > self.upper:
+            raise ValueError(f"lower {self.lower:g} is above upper {self.upper:g}")
+        return self
 
 
 class RescaleToUnit(Frozen):
@@ -77,7 +85,7 @@ class Preprocessing(Frozen):
     orientation: str | None = None
     crop_to_nonzero: bool = True
     axis_order: tuple[int, int, int] = (0, 1, 2)
-    spacing_mm: tuple[PositiveFloat, ...] = Field(min_length=2, max_length=3)
+    spacing_mm: tuple[Annotated[float, Field(ge=FINEST_MM, le=MOST_MM)], ...] = Field(min_length=2, max_length=3)
     normalisation: tuple[Normalisation, ...]
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)

@@ -13,10 +13,14 @@ from autoseg.plan.augmentation import (
     LowResolution,
     Mirror,
     Noise,
+    PreviousBinary,
+    PreviousComponents,
     Range,
     Spatial,
     Transform,
+    ZeroOutside,
 )
+from autoseg.plan.preprocessing import Normalisation, ZScore
 from autoseg.planner.decided import Decided, by
 from autoseg.planner.spacing import ANISOTROPY
 
@@ -25,17 +29,24 @@ UPRIGHT_DEGREES = 30.0  # the most that patients who lie as they lie are turned
 
 
 def augmentation(
-    patch_size: Sequence[int], axes: tuple[int, ...], upright: bool = False
+    patch_size: Sequence[int],
+    axes: tuple[int, ...],
+    upright: bool = False,
+    normalisation: Sequence[Normalisation] = (),
+    refines: bool = False,
 ) -> Decided[tuple[Transform, ...]]:
     """nnU-Net's transforms, in its order, with its probabilities and ranges.
 
-    Only rotation depends on the patch: ±30° about each axis in 3-D; within slices, by any angle,
-    where the patch has few slices; in 2-D by any angle, but ±15° where the patch is elongated.
+    Rotation depends on the patch: ±30° about each axis in 3-D; within slices, by any angle, where the
+    patch has few slices; in 2-D by any angle, but ±15° where the patch is elongated. What was 0 because
+    a channel is normalised inside a mask stays 0. A predicted input is varied, too.
 
     Args:
         patch_size: voxels, 2 or 3 axes.
         axes: along which patches may be mirrored.
         upright: turn by no more than 30°, as `mirroring.keeps_upright` says.
+        normalisation: of the channels.
+        refines: the stage sees what another one predicted.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Supplementary Note 4; figures of nnU-Net v2.
     """
@@ -70,8 +81,18 @@ def augmentation(
     )
     if axes:
         transforms += (Mirror(axes=axes),)
+    masked = tuple(channel for channel, how in enumerate(normalisation) if isinstance(how, ZScore) and how.inside_mask)
+    if masked:
+        transforms += (ZeroOutside(channels=masked),)
+    if refines:
+        transforms += (PreviousBinary(), PreviousComponents())
     reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
+    if refines:
+        reason += " What the other stage predicted is changed as well: its borders, and now and then a part is missing."
     facts = {"patch_size": tuple(patch_size), "mirror_axes": axes, "upright": upright}
+    if masked:
+        reason += " The surroundings, which normalisation left at 0, stay 0."
+        facts["zero_outside"] = masked
     return Decided(transforms, "augmentation", facts, reason, alternative)
 
 

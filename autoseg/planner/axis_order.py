@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.geometry import Spacing
-from autoseg.planner.decided import Decided, by
+from autoseg.geometry import Spacing, in_mm
+from autoseg.planner.decided import Decided
 from autoseg.planner.spacing import AXES
 
 AxisOrder = tuple[int, int, int]
@@ -37,13 +37,13 @@ def axis_order(
     if single:
         coarsest = max(range(3), key=lambda axis: spacing_mm[axis])
         if coarsest != first:
-            alternative = f"By voxel size alone {AXES[coarsest]} ({spacing_mm[coarsest]:.2f} mm) would come first."
+            alternative = f"By voxel size alone {AXES[coarsest]} ({in_mm([spacing_mm[coarsest]])} mm) would come first."
         reason = f"The median image has one voxel along {AXES[first]}, so that axis comes first: across it lie slices."
     elif len(set(spacing_mm)) == 1:
-        reason = f"All axes are sampled alike ({spacing_mm[0]:.2f} mm), so they stay as they are."
+        reason = f"All axes are sampled alike ({in_mm(spacing_mm[:1])} mm), so they stay as they are."
     else:
         reason = (
-            f"With voxels of {by(spacing_mm, 2)} mm the axis {AXES[first]} is the coarsest. It comes first, "
+            f"With voxels of {in_mm(spacing_mm)} mm the axis {AXES[first]} is the coarsest. It comes first, "
             "so that slices lie in the two sharper axes."
         )
         alternative = _other_slices(spacing_mm, first)
@@ -54,5 +54,5 @@ def _other_slices(spacing_mm: Spacing, first: int) -> str:
     """The slices with the axes as they are; where those are chosen, with the next coarsest first."""
     other = 0 if first else max((1, 2), key=lambda axis: spacing_mm[axis])
     how = "With the axes as they are" if first else f"With {AXES[other]} first"
-    pixels = by((spacing_mm[axis] for axis in range(3) if axis != other), 2)
-    return f"{how}, slices would lie {spacing_mm[other]:.2f} mm apart and have pixels of {pixels} mm."
+    pixels = in_mm(spacing_mm[axis] for axis in range(3) if axis != other)
+    return f"{how}, slices would lie {in_mm([spacing_mm[other]])} mm apart and have pixels of {pixels} mm."

@@ -27,13 +27,13 @@ class Decided(NamedTuple, Generic[Value]):
     alternative: str = ""
 
 
-def by(sizes: Iterable[float], digits: int = 0) -> str:
-    """Sizes along axes as people read them.
+def by(sizes: Iterable[float]) -> str:
+    """Voxels along axes as people read them.
 
-    >>> by((36, 50, 35)), by((1.0, 0.5), digits=2)
-    ('36 × 50 × 35', '1.00 × 0.50')
+    >>> by((36, 50, 35))
+    '36 × 50 × 35'
     """
-    return " × ".join(f"{size:.{digits}f}" for size in sizes)
+    return " × ".join(f"{size:.0f}" for size in sizes)
 
 
 def number(value: float) -> str:
@@ -55,3 +55,12 @@ def percent(share: float) -> str:
     ('33 %', '12.5 %', '2690 %')
     """
     return f"{number(100 * share)} %"
+
+
+def counted(count: float, noun: str) -> str:
+    """A number of things as people read it.
+
+    >>> counted(1, "case"), counted(20.0, "minute"), counted(0.25, "minute")
+    ('1 case', '20 minutes', '0.25 minutes')
+    """
+    return f"{number(count)} {noun}{'s' * (number(count) != '1')}"

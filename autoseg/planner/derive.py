@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.dataset.outliers import outliers
 from autoseg.files import content_hash
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
@@ -26,7 +27,7 @@ from autoseg.planner.memory import TooLittleMemory
 from autoseg.planner.normalisation import REPEAT
 from autoseg.planner.orientation import common_orientation, turned
 from autoseg.planner.parts import Grounds, View, build_stage
-from autoseg.planner.predicted import predicted_memory, prediction_warnings
+from autoseg.planner.predicted import predicted_memory, prediction_warnings, refuse_absurd
 from autoseg.planner.presets import PRESETS, standard_rules
 from autoseg.planner.sizes import Sizes, find_sizes, fits, search_memory
 from autoseg.planner.spacing import median_resampled_shape, target_spacing
@@ -63,12 +64,13 @@ def derive_plan(
         preset: the rules to derive it by.
 
     Raises:
-        PlanError: the images are too small for a network.
-        TooLittleMemory: the memory is; the message says what is enough.
+        PlanError: the images are too small for a network, or larger than any machine can hold.
+        TooLittleMemory: the memory is too small; the message says what is enough.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """
     grounds = grounds_for(fingerprint, budget, machine, preset)
+    refuse_absurd("preprocessing.spacing_mm", grounds.spacing.value, grounds.median_shape)
     try:
         fitted = _fitted(grounds)
     except TooLittleMemory as problem:
@@ -79,8 +81,7 @@ def derive_plan(
         stage = stages[stage_name] = build_stage(parts)
         for path in sorted(parts):
             decisions[f"stages.{stage_name}.{path}"] = recorded(parts[path])
-        if not grounds.preset.as_nnunet:
-            decisions[f"stages.{stage_name}.memory"] = recorded(predicted_memory(stage, grounds))
+        decisions[f"stages.{stage_name}.memory"] = recorded(predicted_memory(stage, fingerprint, budget, machine))
     return Plan(
         name=name,
         dataset=fingerprint.dataset,
@@ -176,13 +177,15 @@ def _warnings(grounds: Grounds) -> tuple[str, ...]:
 
 
 def dataset_warnings(fingerprint: Fingerprint, cases: Sequence[CaseFacts]) -> list[str]:
-    """What of it is about the dataset: cases unlike the others, and images that are missing.
+    """What of it is about the dataset: a single case, cases unlike the others, and images that are missing.
 
     Args:
         fingerprint: facts about the dataset.
         cases: its cases, turned as the plan's stages turn them.
     """
-    return [*outliers(cases), *([] if fingerprint.has_images else [REPEAT])]
+    if not fingerprint.has_images:
+        return [*outliers(cases), REPEAT]
+    return [f"{ONE_CASE[0].upper()}{ONE_CASE[1:]}. {ONE_CASE_REMEDY}"] if len(cases) == 1 else [*outliers(cases)]
 
 
 def recorded(decided: Decided[Any]) -> Decision:

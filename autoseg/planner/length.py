@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autoseg.planner.decided import Decided, number
+from autoseg.planner.decided import Decided, counted, number
 
 EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limit
 TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
@@ -49,8 +49,8 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         epochs = max(round(total / iterations), 1)
         facts = {"minutes": minutes, "seconds_per_iteration": seconds_per_iteration}
         lengths = (
-            f"In {number(minutes)} minutes, at {number(seconds_per_iteration)} s each, about {total:,.0f} iterations "
-            f"can be done: about {epochs} epochs of {iterations}. An iteration learns from one batch; after each epoch "
+            f"In {counted(minutes, 'minute')}, at {number(seconds_per_iteration)} s each, about {_whole(total)} "
+            f"iterations can be done: {_cut(total, iterations)}. An iteration learns from one batch; after each epoch "
             "the network is looked at. The clock ends training, not the number of epochs."
         )
         alternative = f"Without a time limit it would be {EPOCHS} epochs of {ITERATIONS} iterations, as in nnU-Net."
@@ -64,3 +64,18 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths, alternative),
         "training.validation_iterations": Decided(validation, "training_length", facts, look),
     }
+
+
+def _whole(total: float) -> str:
+    """Iterations, as whole ones where there are some.
+
+    >>> _whole(1333.3), _whole(9.96), _whole(0.3)
+    ('1,333', '9.96', '0.3')
+    """
+    return f"{total:,.0f}" if total >= SHORTEST_EPOCH else number(total)
+
+
+def _cut(total: float, iterations: int) -> str:
+    if total < iterations:
+        return f"not even one epoch of {iterations}"
+    return f"about {counted(round(total / iterations), 'epoch')} of {iterations}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autoseg.geometry import Spacing
+from autoseg.geometry import Spacing, in_mm
 from autoseg.planner.decided import Decided, by, percent
 from autoseg.planner.memory import Memory, largest_patch
 
@@ -47,13 +47,13 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
     """
     image = voxels = math.prod(median_shape)
-    spacing, shape = tuple(spacing_mm), tuple(round(n) for n in median_shape)
+    spacing, shape = tuple(spacing_mm), tuple(max(round(n), 1) for n in median_shape)
     full_patch = patch = largest_patch(spacing_mm, median_shape, memory).patch_size
     steps = 0
     while math.prod(patch) / voxels < SMALLEST_SHARE:
         spacing = _coarser(spacing)
         sizes = [full / low * n for full, low, n in zip(spacing_mm, spacing, median_shape, strict=True)]
-        voxels, shape = math.prod(sizes), tuple(round(n) for n in sizes)
+        voxels, shape = math.prod(sizes), tuple(max(round(n), 1) for n in sizes)
         patch = largest_patch(spacing, shape, memory).patch_size
         steps += 1
     if steps == 0 or image / voxels < LEAST_GAIN:
@@ -62,7 +62,7 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
     reason = (
         f"At full resolution a patch of {by(full_patch)} voxels sees {percent(seen)} of the median image. Voxels "
         f"are enlarged, 3 % at a time, the finest axes first, until a patch ({by(patch)}) sees a quarter: after "
-        f"{steps} steps, at {by(spacing, 2)} mm, it sees {100 * sees:.0f} % of {by(shape)} voxels."
+        f"{steps} steps, at {in_mm(spacing)} mm, it sees {100 * sees:.0f} % of {by(shape)} voxels."
     )
     facts = {
         "full_spacing_mm": tuple(spacing_mm),

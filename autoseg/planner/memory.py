@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from autoseg.errors import PlanError
-from autoseg.geometry import Spacing
+from autoseg.geometry import Spacing, in_mm
 from autoseg.planner.decided import Decided, by, number, percent
 from autoseg.planner.topology import Topology, initial_patch, network_topology
 
 SMALLEST_BATCH = 2
+MOST_DIGITS = 12  # after the point of a number of GB
 
 
 class TooLittleMemory(PlanError):
@@ -78,14 +79,15 @@ class Memory(NamedTuple):
 
 
 def compared(needed_gb: float, memory_gb: float) -> str:
-    """What is needed of what there is, with as many digits as tell them apart.
+    """What is needed of what there is, with as many digits as tell them apart, and each to a twentieth.
 
-    >>> compared(9.44, 8.0), compared(8.04, 8.0)
-    ('9.4 of 8.0 GB', '8.04 of 8.00 GB')
+    >>> compared(9.44, 8.0), compared(8.04, 8.0), compared(0.34, 0.05)
+    ('9.4 of 8.0 GB', '8.04 of 8.00 GB', '0.34 of 0.05 GB')
     """
-    for digits in (1, 2, 3):
+    for digits in range(1, MOST_DIGITS + 1):
         told = f"{needed_gb:.{digits}f}", f"{memory_gb:.{digits}f}"
-        if told[0] != told[1]:
+        off = abs(float(told[0]) - needed_gb) > needed_gb / 20 or abs(float(told[1]) - memory_gb) > memory_gb / 20
+        if told[0] != told[1] and not off:
             break
     return f"{told[0]} of {told[1]} GB"
 
@@ -124,7 +126,7 @@ def largest_patch(spacing_mm: Spacing, median_shape: Sequence[float], memory: Me
     topology = network_topology(spacing_mm, initial_patch(spacing_mm, median_shape))
     if len(topology.strides) < 2:
         raise PlanError(
-            f"the median image, {by(median_shape)} voxels of {by(spacing_mm, 2)} mm, is too small for a U-Net: "
+            f"the median image, {by(median_shape)} voxels of {in_mm(spacing_mm)} mm, is too small for a U-Net: "
             "two axes of at least 8 voxels, or one of 12, must be there to be halved. Use larger or finer images."
         )
     while not memory.fits(topology):

@@ -87,9 +87,12 @@ def argued_normalisation(fingerprint: Fingerprint) -> Decided[tuple[Normalisatio
 
 
 def planned_without_images(plan: Plan) -> bool:
-    """Whether some stage's normalisation was derived from label maps alone: such a plan is not to be trained by."""
+    """Whether some stage's normalisation was derived from label maps alone: such a plan is not to be trained by.
+
+    It stays so where a part of the normalisation was set by hand.
+    """
     return any(
-        path.endswith(".preprocessing.normalisation") and decision.facts.get("foreground_intensities") == NOT_MEASURED
+        ".preprocessing.normalisation" in path and decision.facts.get("foreground_intensities") == NOT_MEASURED
         for path, decision in plan.decisions.items()
     )
 

@@ -37,8 +37,9 @@ def common_orientation(cases: Sequence[CaseFacts]) -> Decided[str | None]:
         reason = f"{which} how the patient lies in it (2-D images never do), so all axes stay as they are stored."
         return Decided(None, "common_orientation", facts, reason)
     if len(ranked) == 1:
+        stored = f"All {len(cases)} cases are" if len(cases) > 1 else "The case is"
         reason = (
-            f"All {len(cases)} cases are stored as {ranked[0]}, so none is turned in training; an image to predict "
+            f"{stored} stored as {ranked[0]}, so none is turned in training; an image to predict "
             "that is stored otherwise is turned first."
         )
         return Decided(ranked[0], "common_orientation", facts, reason)

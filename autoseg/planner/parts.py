@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.geometry import Spacing
 from autoseg.plan.plan import Budget, Stage
+from autoseg.plan.preprocessing import Normalisation
 from autoseg.planner.architecture import architecture_parts
 from autoseg.planner.augmentation import augmentation
 from autoseg.planner.axis_order import AxisOrder
@@ -128,11 +129,7 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
         "preprocessing.axis_order": grounds.order,
         "preprocessing.spacing_mm": view.spacing,
         "preprocessing.orientation": grounds.orientation,
-        "preprocessing.normalisation": (
-            normalisation(fingerprint.dataset.channels, fingerprint.intensities, kept)
-            if grounds.preset.as_nnunet
-            else argued_normalisation(fingerprint)
-        ),
+        "preprocessing.normalisation": _normalised(grounds),
         "loss": loss_terms(view.dimensions, regions, view.low_resolution),
         "training.precision": Decided(
             precision,
@@ -142,6 +139,14 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
         ),
         **({} if grounds.preset.as_nnunet else {"sampling.foreground": foreground_sampling(fingerprint.labels)}),
     }
+
+
+def _normalised(grounds: Grounds) -> Decided[tuple[Normalisation, ...]]:
+    fingerprint = grounds.fingerprint
+    if not grounds.preset.as_nnunet:
+        return argued_normalisation(fingerprint)
+    kept = fingerprint.median_relative_size
+    return normalisation(fingerprint.dataset.channels, fingerprint.intensities, kept)
 
 
 def _refining(stage: str) -> Parts:
@@ -169,7 +174,9 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
     """
     topology, preset = candidate.topology, grounds.preset
     length = training_length(grounds.budget.minutes if seconds_per_iteration else None, seconds_per_iteration)
-    iterations = length["training.epochs"].value * length["training.iterations_per_epoch"].value
+    iterations: float = length["training.epochs"].value * length["training.iterations_per_epoch"].value
+    if grounds.budget.minutes is not None and seconds_per_iteration:
+        iterations = grounds.budget.minutes * 60 / seconds_per_iteration  # not cut into whole epochs
     orientations = [case.orientation for case in grounds.cases]
     targets = grounds.fingerprint.dataset.labels.targets
     upright = not preset.as_nnunet and keeps_upright(iterations, orientations)
@@ -183,7 +190,9 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
         **architecture_parts(preset.architecture, len(topology.strides)),
         **length,
         "optimizer": optimizer(iterations, preset.as_nnunet),
-        "augmentation": augmentation(topology.patch_size, axes.value, upright),
+        "augmentation": augmentation(
+            topology.patch_size, axes.value, upright, _normalised(grounds).value, view.refines is not None
+        ),
         "inference.mirror_axes": axes,
     }
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from autoseg.errors import PlanError
+from autoseg.fingerprint.model import CaseFacts, Fingerprint
+from autoseg.geometry import in_mm
 from autoseg.plan.plan import Budget, Decision, Stage
 from autoseg.planner.decided import Decided, by, number, percent
+from autoseg.planner.machine import Machine
 from autoseg.planner.measured_memory import GIGABYTE
-from autoseg.planner.parts import Grounds
+from autoseg.planner.orientation import turned
 
 # What the margin is for: what a trace does not see.
 UNTRACED_ON_GPU = "gaps between blocks of memory and the GPU's driver"
 UNTRACED = "memory that is not given back at once, cases being read and the program itself"
 
+MOST_VOXELS = 10**12  # of a prepared image: 4 TB a channel
+MOST_GB = 1000.0  # that a machine to predict on may have; where more is needed, another machine is no remedy
 
-def predicted_memory(stage: Stage, grounds: Grounds) -> Decided[dict[str, float]]:
+
+def predicted_memory(
+    stage: Stage, fingerprint: Fingerprint, budget: Budget, machine: Machine
+) -> Decided[dict[str, float]]:
     """Memory of a training step, and of predicting the median image, GB.
 
     It is no value of the stage but follows from all of them; it is recorded so that the first real
@@ -24,14 +34,16 @@ def predicted_memory(stage: Stage, grounds: Grounds) -> Decided[dict[str, float]
 
     Args:
         stage: as planned.
-        grounds: what it was derived from.
+        fingerprint: of the dataset it is for.
+        budget: it is for.
+        machine: predicts.
 
     Returns:
         "training_gb" and "inference_gb". Both are traced bytes, with what libraries take while they convolve, and
         on top the machine's margin for what no trace sees.
     """
-    machine, dataset, budget = grounds.machine, grounds.fingerprint.dataset, grounds.budget
-    shape, with_margin = _prepared_shape(stage, grounds), 1 + machine.margin
+    dataset, with_margin = fingerprint.dataset, 1 + machine.margin
+    shape = prepared_shape(stage, fingerprint.cases)
     traced = machine.training_bytes(stage, dataset) / GIGABYTE
     training = round(traced * with_margin, 3)
     inference = round(machine.inference_bytes(stage, dataset, shape) / GIGABYTE * with_margin, 3)
@@ -40,6 +52,7 @@ def predicted_memory(stage: Stage, grounds: Grounds) -> Decided[dict[str, float]
         "margin": machine.margin,
         "budget_gb": budget.memory_gb,
         "median_shape": shape,
+        "image_gb": round(4 * len(dataset.channels) * math.prod(shape) / GIGABYTE, 3),
     }
     too_much = f", more than the {number(budget.memory_gb)} GB of the budget" if inference > budget.memory_gb else ""
     reason = (
@@ -67,22 +80,52 @@ def prediction_warnings(decisions: Mapping[str, Decision], budget: Budget) -> li
     too_much = [f"{number(size)} GB with {name}" for name, size in needed.items() if size > budget.memory_gb]
     if not too_much:
         return []
-    elsewhere = "on the processor (--device cpu)" if budget.device == "cuda" else "where there is more memory"
+    # On a processor the image is in the same memory, as it is and padded to the window.
+    images = [2 * decision.facts.get("image_gb", 0.0) for decision in decisions.values() if budget.device == "cuda"]
+    on_host = max(needed.values()) + max(images, default=0.0)
+    remedy = "predict where there is more memory"
+    if on_host > MOST_GB:
+        remedy = "set larger voxels (--set stages.STAGE.preprocessing.spacing_mm=[…])"
+    elif budget.device == "cuda":
+        remedy = f"predict on the processor (--device cpu), in about {number(on_host)} GB of its memory"
     return [
         f"Predicting an image of median size is expected to take {', '.join(too_much)}, and the budget has "
-        f"{number(budget.memory_gb)} GB. It may fail, in the validation after training as well: predict {elsewhere}, "
-        "or cut images to the part that matters."
+        f"{number(budget.memory_gb)} GB. It may fail, in the validation after training as well: {remedy}, or cut "
+        "images to the part that matters."
     ]
 
 
-def _prepared_shape(stage: Stage, grounds: Grounds) -> tuple[int, ...]:
-    """Voxels of the median image as it is prepared for a stage, along the array's three axes."""
-    own_mm = stage.preprocessing.spacing_mm
-    axes = slice(-len(own_mm), None)
-    shape = [
-        size * full / own
-        for size, full, own in zip(grounds.median_shape[axes], grounds.spacing.value[axes], own_mm, strict=True)
-    ]
-    if stage.dimensions == 2:  # slices are predicted one by one, and are as many as the file has
-        shape.insert(0, median(case.shape_after_crop[grounds.order.value[0]] for case in grounds.cases))
-    return tuple(max(round(size), 1) for size in shape)
+def prepared_shape(stage: Stage, cases: Sequence[CaseFacts]) -> tuple[int, ...]:
+    """Voxels of the median image as it is prepared for a stage, along the array's three axes.
+
+    Args:
+        stage: turns, crops, orders and resamples; slices of a 2-D stage keep their distance.
+        cases: as they are stored.
+    """
+    preparing = stage.preprocessing
+    shapes = []
+    for case in (turned(case, preparing.orientation) for case in cases):
+        voxels = case.shape_after_crop if preparing.crop_to_nonzero else case.shape
+        mm = [case.spacing_mm[axis] for axis in preparing.axis_order]
+        wanted_mm = [*mm[: 3 - len(preparing.spacing_mm)], *preparing.spacing_mm]
+        ordered = zip((voxels[axis] for axis in preparing.axis_order), mm, wanted_mm, strict=True)
+        shapes.append([round(size * own / wanted) for size, own, wanted in ordered])
+    return tuple(max(round(median(along)), 1) for along in zip(*shapes, strict=True))
+
+
+def refuse_absurd(path: str, spacing_mm: Sequence[float], shape: Sequence[float]) -> None:
+    """Refuses voxels so small, for images so large, that no machine can hold the median image.
+
+    Args:
+        path: of the voxel size in the plan, for the message.
+        spacing_mm: the voxel size.
+        shape: voxels of the median image at that size.
+
+    Raises:
+        PlanError: these are more than 10¹².
+    """
+    if math.prod(shape) > MOST_VOXELS:
+        raise PlanError(
+            f"{path}: with voxels of {in_mm(spacing_mm)} mm the median image has {by(shape)}, more than any machine "
+            f"can hold ({MOST_VOXELS:,}). Set larger voxels, or correct the spacing in the headers of the images."
+        )

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from autoseg.plan.plan import PresetName
 from autoseg.planner.architecture import PLAIN, RESIDUAL, Architecture
-from autoseg.planner.decided import Decided, number
+from autoseg.planner.decided import Decided, counted
 from autoseg.planner.footprint import feature_map_voxels
 from autoseg.planner.memory import Memory
 from autoseg.planner.topology import Topology
@@ -157,7 +157,7 @@ def network_kind(preset: Preset, minutes: float | None) -> Decided[str]:
         other = "With a time limit (--minutes) they would be plain convolutions, which do more iterations in the time."
         return Decided(kind, "network_kind", facts, reason, other)
     reason = (
-        f"Training ends after {number(minutes)} minutes: plain convolutions do more iterations in the time than "
+        f"Training ends after {counted(minutes, 'minute')}: plain convolutions do more iterations in the time than "
         "residual blocks, which take a third longer."
     )
     other = "Without a time limit the encoder would be made of residual blocks."

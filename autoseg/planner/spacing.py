@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.geometry import Shape, Spacing
-from autoseg.planner.decided import Decided, by
+from autoseg.geometry import Shape, Spacing, in_mm
+from autoseg.planner.decided import Decided, counted
 
 ANISOTROPY = 3.0  # an axis this many times coarser (or shorter) than the others is treated apart
 AXES = ("z", "y", "x")
@@ -39,7 +39,7 @@ def target_spacing(spacings_mm: Sequence[Spacing], shapes: Sequence[Shape], flat
         "median_spacing_mm": median,
         "median_shape": tuple(float(n) for n in shape),
     }
-    measured = f"The median voxel of the {len(spacings_mm)} cases measures {by(median, 2)} mm."
+    measured = f"The median voxel of the {counted(len(spacings_mm), 'case')} measures {in_mm(median)} mm."
     coarse = spacing[coarsest] > ANISOTROPY * finer.max()
     short = shape[coarsest] * ANISOTROPY < longer.min()
     tenth = float(np.percentile(spacings_mm, 10, axis=0)[coarsest])
@@ -53,10 +53,10 @@ def target_spacing(spacings_mm: Sequence[Spacing], shapes: Sequence[Shape], flat
     value = tuple(float(s) for s in spacing)
     reason = (
         f"{measured} Axis {AXES[coarsest]} is more than 3 times coarser than the others and short "
-        f"({shape[coarsest]:.0f} voxels): it gets {value[coarsest]:.2f} mm instead, so that the detail of the finest "
-        "tenth of the cases is kept."
+        f"({shape[coarsest]:.0f} voxels): it gets {in_mm([value[coarsest]])} mm instead, so that the detail of the "
+        "finest tenth of the cases is kept."
     )
-    alternative = f"By the median alone axis {AXES[coarsest]} would get {median[coarsest]:.2f} mm."
+    alternative = f"By the median alone axis {AXES[coarsest]} would get {in_mm([median[coarsest]])} mm."
     return Decided(value, "target_spacing", {**facts, "tenth_percentile_mm": tenth}, reason, alternative)
 
 
@@ -64,11 +64,9 @@ def _finer(median_mm: Spacing, tenth_mm: float) -> str:
     """What the coarsest axis would get if it were treated as a coarse and short one."""
     axis = int(np.argmax(median_mm))
     finest = max(tenth_mm, *(size for other, size in enumerate(median_mm) if other != axis))
-    if f"{finest:.2f}" == f"{median_mm[axis]:.2f}":
+    if (shown := in_mm([finest])) == in_mm([median_mm[axis]]):
         return ""
-    return (
-        f"By the finest tenth of the cases, as for coarse and short axes, axis {AXES[axis]} would get {finest:.2f} mm."
-    )
+    return f"By the finest tenth of the cases, as for coarse and short axes, axis {AXES[axis]} would get {shown} mm."
 
 
 def median_resampled_shape(
@@ -80,7 +78,7 @@ def median_resampled_shape(
     (30.0, 64.5, 64.0)
     """
     resampled = [
-        [round(old / new * size) for old, new, size in zip(spacing, target_mm, shape, strict=True)]
+        [max(round(old / new * size), 1) for old, new, size in zip(spacing, target_mm, shape, strict=True)]
         for spacing, shape in zip(spacings_mm, shapes, strict=True)
     ]
     return tuple(float(size) for size in np.median(resampled, axis=0))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from autoseg.geometry import Spacing
 from autoseg.planner.candidate import Candidate
-from autoseg.planner.decided import Decided, number
+from autoseg.planner.decided import Decided, counted, number
 from autoseg.planner.topology import Topology, network_topology
 
 ENOUGH_ITERATIONS = 2000  # with fewer, a narrower network or a smaller batch is the better choice
@@ -142,14 +142,22 @@ def _predicted(rungs: Sequence[Rung], place: int, measured: Mapping[int, float],
 
 def _reason(planned: Candidate, pace: Pace, rung: Rung, minutes: float) -> str:
     goal = (
-        f"To learn enough in {number(minutes)} minutes, a network should do {rung.iterations} iterations, a batch each."
+        f"To learn enough, a network should do {ENOUGH_FOR_WIDE} iterations, a batch each, {ENOUGH_ITERATIONS} if it "
+        f"has fewer than {WIDE} features, and {FEWEST_ITERATIONS} if it is the cheapest there is."
     )
+    done = f"{number(round(iterations_done(minutes, pace.seconds_per_iteration), 1))} of its {rung.iterations}"
     found = f"{pace.candidate}, at {number(pace.seconds_per_iteration)} s an iteration"
+    time = f"In {counted(minutes, 'minute')}"
     if pace.seconds_per_iteration > rung.allows(minutes):
-        return f"{goal} No network is fast enough for that, so the cheapest is taken: {found}."
+        return f"{goal} {time} none does. The cheapest is taken, which does {done}: {found}."
     if pace.candidate == planned:
-        return f"{goal} The largest that fits the memory does: {found}."
-    return f"{goal} The largest that fits the memory ({planned}) is too slow. The best found that does: {found}."
+        return f"{goal} {time} the largest that fits the memory does: {found}."
+    return f"{goal} {time} the largest that fits the memory ({planned}) does not. The best found that does: {found}."
+
+
+def iterations_done(minutes: float, seconds_per_iteration: float) -> float:
+    """How many iterations fit the time, at this pace."""
+    return minutes * 60 / seconds_per_iteration
 
 
 def _next_better(
@@ -161,8 +169,8 @@ def _next_better(
     above = rungs[chosen - 1]
     seconds = measured.get(chosen - 1) or _predicted(rungs, chosen - 1, measured, costs)
     how = "measured" if chosen - 1 in measured else "estimated"
-    done = minutes * 60 / seconds
+    done = iterations_done(minutes, seconds)
     return (
-        f"{above.candidate} would do {done:.0f} of the {above.iterations} iterations it should ({number(seconds)} s "
-        f"each, {how})."
+        f"{above.candidate} would do {number(round(done, 1))} of the {above.iterations} iterations it should "
+        f"({number(seconds)} s each, {how})."
     )

@@ -47,11 +47,13 @@ def initial_patch(spacing_mm: Spacing, median_shape: Sequence[float]) -> tuple[f
 
     >>> initial_patch((5.0, 1.0, 1.0), (20, 600, 300))
     (20, 438, 300)
+    >>> initial_patch((5000.0, 0.5, 0.5), (20, 600, 300))  # slices further apart than such a patch is long
+    (1, 600, 300)
     """
     dimensions = len(spacing_mm)
     per_mm = [1 / s for s in spacing_mm]
     side_mm = (INITIAL_VOXELS[dimensions] / math.prod(per_mm)) ** (1 / dimensions)
-    return tuple(min(round(n * side_mm), size) for n, size in zip(per_mm, median_shape, strict=True))
+    return tuple(min(max(round(n * side_mm), 1), size) for n, size in zip(per_mm, median_shape, strict=True))
 
 
 def network_topology(spacing_mm: Spacing, size: Sequence[float]) -> Topology:

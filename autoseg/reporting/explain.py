@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from autoseg.plan import Plan
-from autoseg.planner.decided import number
+from autoseg.planner.decided import counted, number
 from autoseg.planner.length import EPOCHS, ITERATIONS
 from autoseg.reporting.decisions import StageValue, stage_values
 from autoseg.reporting.glance import glance
@@ -78,7 +78,7 @@ def _heading(plan: Plan, stages: Mapping[str, Values]) -> list[str]:
 def _time(plan: Plan) -> str:
     """How long a model is trained."""
     if plan.budget.minutes is not None:
-        return f"{number(plan.budget.minutes)} minutes of training"
+        return f"{counted(plan.budget.minutes, 'minute')} of training"
     lengths = {
         (stage.training.epochs, stage.training.iterations_per_epoch, stage.training.minutes)
         for stage in plan.stages.values()

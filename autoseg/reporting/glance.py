@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoseg.geometry import in_mm
 from autoseg.plan import Plan, Stage
-from autoseg.planner.decided import number
+from autoseg.planner.decided import counted
 from autoseg.reporting.decisions import is_outdated
 from autoseg.reporting.wording import COLUMNS, wrapped
 
@@ -59,11 +60,11 @@ def _legend(stage: Stage) -> str:
 def _row(plan: Plan, name: str, stage: Stage) -> tuple[str, ...]:
     training = stage.training
     epochs = f"{training.epochs} × {training.iterations_per_epoch}"
-    minutes = None if training.minutes is None else f"{number(training.minutes)} minutes"
+    minutes = None if training.minutes is None else counted(training.minutes, "minute")
     return (
         name,
         f"{stage.dimensions}-D",
-        "×".join(f"{size:.2f}" for size in stage.preprocessing.spacing_mm),
+        in_mm(stage.preprocessing.spacing_mm).replace(" ", ""),
         "×".join(map(str, stage.sampling.patch_size)),
         str(stage.sampling.batch_size),
         _network(stage),

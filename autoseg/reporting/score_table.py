@@ -1,55 +1,63 @@
 """Scores as a table of plain text, for terminals and README files.
 
-Comes in: scores. Goes out: the mean of each target, and the cases to look at first.
+Comes in: scores. Goes out: the means of each target, and the cases to look at first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pandas as pd
-
 from autoseg.evaluation import Scores
+from autoseg.evaluation.intervals import Mean
 
 ABSENT = "–"
+COLUMNS = {  # measure → heading, digits
+    "precision": ("precision", 3),
+    "recall": ("recall", 3),
+    "surface_dice": ("surface Dice", 3),
+    "hd95_mm": ("HD95 mm", 1),
+    "assd_mm": ("ASSD mm", 2),
+    "volume_difference_ml": ("Δ ml", 2),
+    "lesion_f1": ("lesion F1", 3),
+}
 
 
 def score_table(scores: Scores, most: int = 10) -> str:
-    """Mean ± standard deviation of every target, then the worst cases with their worst target.
+    """The means of every target over the cases that count it, then the worst cases with their worst target.
 
-    The deviation is that of the sample (n - 1), over the cases that count the target. A case's own
-    mean is over the targets it counts.
+    Dice comes with the 95 % interval of its mean. A case's own mean is over the targets it counts, of those that the
+    mean of all is over.
 
     Args:
         scores: what to show.
         most: worst cases to list at most.
 
-    >>> print(score_table(Scores(dice={"a": {"kidney": 0.9, "cyst": None}, "b": {"kidney": 0.7, "cyst": 0.5}}), most=1))
-    target  Dice           cases
-    kidney  0.800 ± 0.141      2
-    cyst    0.500              1
-    mean    0.650
-    <BLANKLINE>
+    >>> from autoseg.evaluation import Measures
+    >>> kidneys = {"a": Measures(dice=0.9), "b": Measures(dice=0.7)}
+    >>> scores = Scores(cases={name: {"kidney": one} for name, one in kidneys.items()})
+    >>> print(score_table(scores, most=1).split("\\n\\n")[1])
     worst case  mean   worst target
-    b           0.600  cyst 0.500
+    b           0.700  kidney 0.700
     """
-    table = scores.table()
-    targets = [(str(name), _mean_and_deviation(table[name]), f"{table[name].count():5}") for name in table.columns]
-    parts = [_aligned([("target", "Dice", "cases"), *targets, ("mean", _shown(scores.mean), "")])]
+    headings = ("target", "Dice (95 % interval)", *(heading for heading, _ in COLUMNS.values()), "cases")
+    rows = [(target, *_row(measures)) for target, measures in scores.means().items()]
+    overall = ("mean", _with_interval(scores.overall()), *("" for _ in COLUMNS), "")
+    parts = [_aligned([headings, *rows, overall]), _worst_cases(scores, most), _notes(scores)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _row(measures: Mapping[str, Mean]) -> list[str]:
+    others = [_shown(measures[name].mean, digits) for name, (_, digits) in COLUMNS.items()]
+    return [_with_interval(measures["dice"]), *others, f"{measures['dice'].cases:5}"]
+
+
+def _worst_cases(scores: Scores, most: int) -> str:
     # Several cases may share a mean: by name, then, so that the same scores give the same table.
-    worst = table.mean(axis=1).dropna().sort_index().sort_values(kind="stable").head(most)
-    cases = [(str(name), _shown(mean), _worst_target(scores.dice[str(name)])) for name, mean in worst.items()]
-    if cases:
-        parts.append(_aligned([("worst case" if len(cases) == 1 else "worst cases", "mean", "worst target"), *cases]))
-    if scores.unpredicted:
-        parts.append(f"Not scored, for want of a prediction: {len(scores.unpredicted)} of the references.")
-    return "\n\n".join(parts)
-
-
-def _mean_and_deviation(dice: pd.Series) -> str:
-    deviation = f" ± {dice.std():.3f}" if dice.count() > 1 else ""
-    return _shown(dice.mean()) + deviation
+    means = scores.table().mean(axis=1).dropna().sort_index().sort_values(kind="stable").head(most)
+    rows = [(str(name), _shown(mean), _worst_target(scores.dice[str(name)])) for name, mean in means.items()]
+    if not rows:
+        return ""
+    return _aligned([("worst case" if len(rows) == 1 else "worst cases", "mean", "worst target"), *rows])
 
 
 def _worst_target(case: Mapping[str, float | None]) -> str:
@@ -57,11 +65,26 @@ def _worst_target(case: Mapping[str, float | None]) -> str:
     return f"{target} {dice:.3f}"
 
 
-def _shown(dice: float | None) -> str:
-    return ABSENT if dice is None or np.isnan(dice) else f"{dice:.3f}"
+def _notes(scores: Scores) -> str:
+    notes = [f"Surface Dice within {scores.tolerance_mm:g} mm."]
+    if scores.counted_as_empty:
+        notes.append(
+            f"Scored as if nothing was found, for want of a prediction: {len(scores.counted_as_empty)} of the cases."
+        )
+    if scores.unpredicted:
+        notes.append(f"Not scored, for want of a prediction: {len(scores.unpredicted)} of the references.")
+    return "\n".join(notes)
 
 
-def _aligned(rows: Sequence[tuple[str, str, str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+def _with_interval(found: Mean) -> str:
+    return _shown(found.mean) + ("" if found.low is None else f" ({found.low:.3f}–{found.high:.3f})")
+
+
+def _shown(number: float | None, digits: int = 3) -> str:
+    return ABSENT if number is None else f"{number:.{digits}f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -10,24 +10,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from autoseg.geometry import in_mm
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import (
+    Batchgenerators,
     Blur,
     Brightness,
     Contrast,
+    Copies,
     Gamma,
     LowResolution,
     Mirror,
     Noise,
+    PreviousBinary,
+    PreviousComponents,
     Range,
     Spatial,
     Transform,
+    ZeroOutside,
 )
-from autoseg.plan.loss import LossTerm, SoftDice
 from autoseg.plan.plan import Previous
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
-from autoseg.plan.training import SGD, Optimizer, Poly
-from autoseg.planner.decided import number, percent
+from autoseg.planner.decided import counted, number, percent
+from autoseg.reporting.learning import averaged, minimised, optimised, scheduled, stopped
 from autoseg.reporting.wording import plain, runs
 
 SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
@@ -126,6 +131,19 @@ def _varied(transform: Transform, stage: Stage) -> list[str]:
             return [f"{name}: {percent(share)} of the patches, to the power of {_between(power)}"]
         case Mirror(axes=axes):
             return [f"mirroring: {_axes(axes, stage)}, half of the patches each"]
+        case ZeroOutside():
+            return ["surroundings: what normalisation left at 0 is 0 again"]
+        case PreviousBinary(probability=share, label_probability=of_labels, radius=radius):
+            where = f"{percent(share)} of the patches, {percent(of_labels)} of their labels"
+            return [f"predicted borders: {where}, moved by {_between(radius)} voxels"]
+        case PreviousComponents(probability=share, label_probability=of_labels, largest_share=most):
+            where = f"{percent(share)} of the patches, {percent(of_labels)} of their labels"
+            return [f"predicted parts: {where}, without one part of less than {percent(most)} of the patch"]
+        case Batchgenerators(name=name, arguments=arguments):
+            return [f"{name} (batchgenerators): {plain(arguments) or 'as by default'}"]
+        case Copies(count=count, ways=ways):
+            lines = [line for way in ways for one in way for line in _varied(one, stage)]
+            return [f"copies: {count} of each patch, each varied in another of {len(ways)} ways", *lines]
 
 
 def _turned(transform: Spatial) -> list[str]:
@@ -163,26 +181,6 @@ def _axes(axes: Sequence[int], stage: Stage) -> str:
     return f"along {', '.join(letters)} ({'axis' if len(axes) == 1 else 'axes'} {', '.join(numbers)} of the patch)"
 
 
-def _minimised(terms: Sequence[LossTerm]) -> str:
-    return " + ".join(f"{number(term.weight)} × {_term(term)}" if term.weight != 1 else _term(term) for term in terms)
-
-
-def _term(term: LossTerm) -> str:
-    if isinstance(term, SoftDice):
-        over = "the whole batch" if term.over_batch else "each patch"
-        return f"soft Dice of {over} (smoothed by {number(term.smooth)})"
-    return "cross-entropy" if term.kind == "cross_entropy" else "cross-entropy of each region"
-
-
-def _optimised(how: Optimizer) -> str:
-    rates = f"learning rate {number(how.learning_rate)}, weight decay {number(how.weight_decay)}"
-    return f"gradient descent: momentum {number(how.momentum)}, {rates}" if isinstance(how, SGD) else f"AdamW: {rates}"
-
-
-def _falls(how: Poly) -> str:
-    return f"falls as (1 - progress) to the power of {number(how.power)}"
-
-
 def _besides(previous: Previous | None) -> str:
     return "nothing" if previous is None else f"what {previous.stage} predicts"
 
@@ -210,7 +208,7 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "preprocessing.orientation": _oriented,
     "preprocessing.crop_to_nonzero": lambda crop: "to what is not 0" if crop else "none",
     "preprocessing.axis_order": lambda order: ", ".join("zyx"[axis] for axis in order),
-    "preprocessing.spacing_mm": lambda spacing: " × ".join(f"{size:.2f}" for size in spacing) + " mm",
+    "preprocessing.spacing_mm": lambda spacing: f"{in_mm(spacing)} mm",
     "preprocessing.image_order": _interpolated,
     "preprocessing.coarse_axis_order": _interpolated,
     "preprocessing.label_order": _interpolated,
@@ -225,10 +223,12 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
     "sampling.foreground_fraction": percent,
     "sampling.foreground": lambda how: DRAWN[how],
-    "loss": _minimised,
-    "optimizer": _optimised,
-    "schedule": _falls,
-    "training.minutes": lambda minutes: "none" if minutes is None else f"{number(minutes)} minutes",
+    "loss": minimised,
+    "optimizer": optimised,
+    "schedule": scheduled,
+    "stopping": stopped,
+    "average": averaged,
+    "training.minutes": lambda minutes: "none" if minutes is None else counted(minutes, "minute"),
     "inference.overlap": percent,
     "inference.gaussian_sigma": lambda sigma: "all alike" if sigma is None else f"{percent(sigma)} of the patch",
     "inference.air": lambda level: "nothing" if level is None else f"up to {number(level)} in the files",

@@ -48,6 +48,8 @@ NAMES = {
     "loss": "loss",
     "optimizer": "optimiser",
     "schedule": "learning rate",
+    "stopping": "early stopping",
+    "average": "average of the weights",
     "training.minutes": "time limit",
     "training.epochs": "epochs",
     "training.iterations_per_epoch": "iterations an epoch",
@@ -67,7 +69,7 @@ SECTIONS = {
     "Images": ("dimensions", "previous", "preprocessing"),
     "Network": ("network",),
     "Patches": ("sampling", "augmentation"),
-    "Training": ("loss", "optimizer", "schedule", "training"),
+    "Training": ("loss", "optimizer", "schedule", "stopping", "average", "training"),
     "Prediction": ("inference",),
     "Memory": ("memory",),
 }
@@ -131,6 +133,7 @@ FACTS = {
     "margin": "",
     "budget_gb": "",
     "predicted_memory.median_shape": "",
+    "image_gb": "",
 }
 
 SHARES = ("largest_share",)  # facts that are told in percent
@@ -153,6 +156,8 @@ def told_facts(decision: Decision) -> list[str]:
     >>> told_facts(Decision(value=12, rule="fit_batch", facts=facts, reason="12 patches fit 8 GB."))
     ['patches that fit the memory: 12', 'novelty mm: 0.25 × 1']
     """
+    if decision.rule == "hand-set":  # its facts are those of a rule that no longer decides
+        return []
     told = []
     for fact, value in decision.facts.items():
         name = FACTS.get(f"{decision.rule}.{fact}", FACTS.get(fact, fact.replace("_", " ")))

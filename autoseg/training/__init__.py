@@ -5,8 +5,10 @@ Patches are drawn and read in background processes, augmented on the device, and
 
 from autoseg.training.case_validation import validate_cases
 from autoseg.training.cost import seconds_per_iteration
+from autoseg.training.job import Job
+from autoseg.training.length import is_longer
 from autoseg.training.loading import default_workers
-from autoseg.training.loop import Job, Trained, fit
+from autoseg.training.loop import Trained, fit
 from autoseg.training.memory import MEMORY_MARGIN, training_bytes
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Trained",
     "default_workers",
     "fit",
+    "is_longer",
     "seconds_per_iteration",
     "training_bytes",
     "validate_cases",

@@ -20,6 +20,7 @@ from autoseg.training.step import make_learner, take_step
 
 MOST_STEPS = 5  # that count, after one that warms up
 ENOUGH_SECONDS = 1.0  # of steps that count, after which no more are taken
+BLOCKS = 4  # of one class along each axis of made-up labels: where classes meet, turning them takes longer
 
 
 def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.device) -> float:
@@ -74,5 +75,7 @@ def _random_sample(stage: Stage, dataset: Description, source: np.random.Generat
     matrix = draw_affine(spatial[0], stage.dimensions, source) if spatial else None
     extent = patch if matrix is None else source_extent(matrix, patch)
     image = source.standard_normal((len(dataset.channels), *extent), dtype=np.float32)
-    labels = source.integers(len(dataset.labels.classes), size=extent, dtype=np.int16)
+    blocks = source.integers(len(dataset.labels.classes), size=[BLOCKS] * len(extent), dtype=np.int16)
+    whole = np.kron(blocks, np.ones([-(-size // BLOCKS) for size in extent], np.int16))
+    labels = whole[tuple(slice(size) for size in extent)].copy()
     return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent))

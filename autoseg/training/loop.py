@@ -1,114 +1,90 @@
 """The training loop: epochs of steps, a validation and a checkpoint after each.
 
-Comes in: a job. Goes out: weights; on the way `resume.pt`, `log.jsonl` and `progress.png` in the
-job's folder. Run again after a kill, it goes on from the last epoch that was finished.
+Comes in: a job. Goes out: weights; on the way checkpoints, a log and pictures in the job's folder. Run again after a
+kill, it goes on from the last checkpoint as if nothing had been.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from autoseg.errors import TrainingError
-from autoseg.files import content_hash, write_text
-from autoseg.plan import Plan, Stage
-from autoseg.preprocessing import PreparedCase
+from autoseg.errors import TrainingError, TrainingStopped
 from autoseg.progress import Progress, Step, silent
+from autoseg.training import processes
 from autoseg.training.augmentation import Batch, Sample, make_batch
-from autoseg.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from autoseg.training.length import share_done
+from autoseg.training.averaging import averaged, update_average
+from autoseg.training.checkpoint import write_checkpoint
+from autoseg.training.collapse import LATE, never_found
+from autoseg.training.improvement import improvements
+from autoseg.training.interruption import Interruption, interruption
+from autoseg.training.job import Job
 from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
+from autoseg.training.log import Log
 from autoseg.training.memory import training_bytes
-from autoseg.training.patch_validation import validate_on_patches
-from autoseg.training.schedules import learning_rate_factor
-from autoseg.training.step import Learner, make_learner, take_step
+from autoseg.training.out_of_memory import explained
+from autoseg.training.patch_validation import PatchScores, validate_on_patches
+from autoseg.training.run import Epoch, Run, as_checkpoint, begin
+from autoseg.training.step import Learner, take_step
 from autoseg.training.step_peak import log_step_memory, step_peak
-from autoseg.training.training_curves import draw_training_curves
+from autoseg.training.stopping import should_stop
 
 logger = logging.getLogger(__name__)
 
 PREDICTED, MEASURED = "step_bytes_predicted", "step_bytes_measured"  # in the log's first row
 WATCHED_STEP = 1  # the second: in the first, the optimiser remembers nothing yet
-LONGEST_EPOCH_SECONDS = 600.0  # an epoch ends early rather than that more than this is lost in a power cut
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training.
-
-    Attributes:
-        plan: the plan.
-        stage_name: which of its stages.
-        fold: number, or "all".
-        training: prepared cases to fit.
-        validation: prepared cases to score on; where there are none, the training cases are scored.
-        folder: where everything is written.
-        device: where to compute.
-        workers: processes that load patches; 0 loads in this one.
-    """
-
-    plan: Plan
-    stage_name: str
-    fold: int | str
-    training: Sequence[PreparedCase]
-    validation: Sequence[PreparedCase]
-    folder: Path
-    device: torch.device
-    workers: int = 1
-
-    @property
-    def stage(self) -> Stage:
-        """The stage to train."""
-        return self.plan.stages[self.stage_name]
-
-    @property
-    def title(self) -> str:
-        """What the job is called in displays and plots."""
-        return f"{self.plan.dataset.name} · {self.stage_name} · fold {self.fold}"
-
-    @cached_property
-    def identity(self) -> str:
-        """Hash of what decides the weights: the stage, the labels, the cases and the content of their files."""
-        stage, dataset = self.stage.model_dump(mode="json"), self.plan.dataset.model_dump(mode="json")
-        return content_hash([stage, dataset, [_state(case) for case in self.training], _names(self.validation)])
-
-
-def _state(case: PreparedCase) -> list[Any]:
-    """Name of a case, and the content of the files it was prepared from, wherever they lie."""
-    return [case.name, [source.sha256 for source in case.record.sources]]
-
-
-def _names(cases: Sequence[PreparedCase]) -> list[str]:
-    return [case.name for case in cases]
+SAVING_SECONDS = 600.0  # no more than that is lost in a power cut, however long an epoch is
+IN_A_ROW = 3  # losses that are no numbers, after which a training goes back to its last checkpoint
+MOST_SETBACKS = 2  # a third time it gives up
 
 
 class Trained(NamedTuple):
-    """What comes out of a training: the weights, and what it took."""
+    """What comes out of a training: the weights, and what it took.
+
+    Attributes:
+        weights: by name, on the CPU.
+        epochs, iterations, minutes: spent, earlier sessions included.
+        stopped: why it ended before its time; None where it did not.
+        kept: which weights these are: "last", "average" or "best".
+    """
 
     weights: dict[str, Tensor]
     epochs: int
     iterations: int
     minutes: float
+    stopped: str | None
+    kept: str
 
 
-@dataclass
-class _Run:
-    """The state of a training: what `Checkpoint` saves, and the memory of a step for the log."""
+class _Diverged(Exception):
+    """Several losses in a row were no numbers."""
 
-    learner: Learner
-    iteration: int = 0
-    seconds: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
+
+class _Session:
+    """What belongs to this process's part of a training and is not saved."""
+
+    def __init__(self, job: Job, run: Run, heard: Interruption, step: Step) -> None:
+        self.job, self.run, self.heard, self.step = job, run, heard, step
+        this, together = processes.rank(), processes.count()
+        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together)
+        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together)
+        self.log = Log(job.folder, job.title, job.tensorboard) if processes.rank() == 0 else None
+        self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if run.iteration == 0 else None
+        self.started, self.before = time.monotonic(), run.seconds
+        self.saved = self.started
+        self.bad = 0  # losses in a row that were no numbers
+        self.told_collapse = False
+
+    def tick(self) -> None:
+        """Brings the run's clock up to date, the same one in all processes, and whether somebody asked to stop."""
+        seconds = self.before + time.monotonic() - self.started
+        self.run.seconds, asked = processes.largest(seconds, float(self.heard.asked))
+        self.heard.asked = bool(asked)
 
 
 def fit(job: Job, progress: Progress = silent) -> Trained:
@@ -119,41 +95,217 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
         progress: told of every share of the training that is done.
 
     Raises:
-        TrainingError: the loss is not finite, a loading process died, the checkpoint is damaged or
-            belongs to another job.
+        TrainingStopped: Ctrl-C was pressed, or the process asked to end; everything so far is saved.
+        TrainingError: the loss stays no number, memory ran out, a loading process died, or the checkpoint is
+            damaged or belongs to another job.
     """
-    labels = job.plan.dataset.labels
-    run = _Run(make_learner(job.stage, len(job.plan.dataset.channels), labels, job.device))
+    run = begin(job)
     _tell_type(run.learner)
-    _resume(run, job)
-    if run.iteration == 0:
-        run.memory[PREDICTED] = training_bytes(job.stage, job.plan.dataset, job.device)
-    patches = PatchSource(job.training, job.stage, TRAINING)
-    checks = PatchSource(job.validation or job.training, job.stage, VALIDATION)
-    training = job.stage.training
+    _tell_start(run, job)
     with (
-        load_batches(patches, run.iteration, job.workers) as batches,
+        interruption() as heard,
+        explained(job.stage, job.stage_name, job.plan.dataset, job.device),
         progress(f"training {job.stage_name}, fold {job.fold}", 1.0) as step,
     ):
-        step(min(1.0, share_done(training, run.iteration, run.seconds)), "")
-        while share_done(training, run.iteration, run.seconds) < 1:
-            started = time.monotonic()
-            before = run.seconds
-            row = _train_epoch(run, patches, batches, step)
-            scores = validate_on_patches(run.learner, checks, labels)
-            run.seconds = before + time.monotonic() - started
-            row |= {
-                "epoch": len(run.rows),
-                "minutes": run.seconds / 60,
-                "validation_loss": scores.loss,
-                "dice": scores.dice,
-                "mean_dice": scores.mean_dice,
-                "seconds": run.seconds - before,
-            }
-            run.rows.append(row)
-            _save(run, job)
-    weights = {name: tensor.detach().cpu() for name, tensor in run.learner.network.state_dict().items()}
-    return Trained(weights, len(run.rows), run.iteration, run.seconds / 60)
+        session = _Session(job, run, heard, step)
+        step(min(1.0, run.share), "")
+        if session.log is not None:
+            session.log.write(run.rows, finished=False)  # it was not, if a kill came right after a checkpoint
+        while not _is_finished(session.run):
+            try:
+                _train(session)
+            except _Diverged:
+                session.run = _set_back(session)
+        _tell_collapse(session.run)
+        if session.log is not None:
+            session.log.write(session.run.rows, finished=True)
+    return _trained(session.run)
+
+
+def _train(session: _Session) -> None:
+    """Epochs, to the end of the training, or until losses are no numbers."""
+    run = session.run
+    with load_batches(session.patches, run.iteration, session.job.workers) as batches:
+        while not _is_finished(run):
+            _train_epoch(session, batches)
+            _finish_epoch(session)
+            _stop_if_asked(session)
+
+
+def _is_finished(run: Run) -> bool:
+    between = not run.epoch.steps  # one that was begun is finished first
+    return between and (run.share >= 1 or should_stop(run.stage.stopping, run.rows) is not None)
+
+
+def _train_epoch(session: _Session, batches: Iterator[list[Sample]]) -> None:
+    """Takes the steps that are left of an epoch, fewer if the time runs out."""
+    run = session.run
+    epoch, length = run.epoch, run.stage.training.iterations_per_epoch
+    while epoch.steps < length and (run.share < 1 or not epoch.steps):
+        if epoch.steps:
+            _stop_if_asked(session)
+        before, began = run.share, run.seconds
+        loss = _take_step(session, _next_batch(session, batches))
+        if math.isfinite(loss):
+            session.bad = 0
+            epoch.losses.append(loss)
+        else:
+            session.bad += 1
+            epoch.skipped += 1
+        if session.bad == IN_A_ROW:
+            raise _Diverged
+        run.iteration += 1
+        if run.average is not None and run.stage.average is not None:
+            update_average(run.average, run.learner.network, run.stage.average, run.iteration)
+        session.tick()
+        epoch.seconds += run.seconds - began
+        session.step(min(1.0, run.share) - min(1.0, before), _note(run))
+        if not session.bad and time.monotonic() - session.saved > SAVING_SECONDS:
+            _save(session)
+
+
+def _next_batch(session: _Session, batches: Iterator[list[Sample]]) -> Batch:
+    run, asked = session.run, time.monotonic()
+    samples = next(batches)
+    run.epoch.waited += time.monotonic() - asked
+    generators = session.patches.generators(run.iteration)
+    return make_batch(samples, run.stage.sampling.patch_size, run.stage.augmentation, generators, run.learner.device)
+
+
+def _take_step(session: _Session, batch: Batch) -> float:
+    """A step; the second of a training is watched, to compare what it takes with what was predicted."""
+    run = session.run
+    rate = run.epoch.rate = run.rate()
+    if run.iteration != WATCHED_STEP or session.predicted is None:
+        return take_step(run.learner, batch, rate)
+    beside = (run.average or {}).values()
+    loss, measured = step_peak(lambda: take_step(run.learner, batch, rate), run.learner, batch, beside)
+    log_step_memory(session.predicted, measured)
+    run.epoch.memory = {PREDICTED: session.predicted, MEASURED: measured}
+    return loss
+
+
+def _finish_epoch(session: _Session) -> None:
+    """Validates, writes the row of the log, and saves."""
+    run, began = session.run, session.run.seconds
+    scores = validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+    of_average = _validate_average(session)
+    session.tick()
+    validating = run.seconds - began
+    losses = run.epoch.losses
+    row = {
+        "epoch": len(run.rows),
+        "minutes": run.seconds / 60,
+        "share": min(1.0, run.share),
+        "train_loss": sum(losses) / len(losses) if losses else None,
+        "validation_loss": scores.loss,
+        "dice": scores.dice,
+        "mean_dice": scores.mean_dice,
+        "learning_rate": run.epoch.rate,
+        "data_wait": run.epoch.waited / max(run.epoch.seconds, 1e-9),
+        "seconds": run.epoch.seconds + validating,
+        "validation_seconds": validating,
+    }
+    if of_average is not None:
+        row["average_mean_dice"] = of_average.mean_dice
+    if run.epoch.skipped:
+        row["skipped"] = run.epoch.skipped
+    row |= run.epoch.memory
+    run.rows.append(row)
+    run.epoch = Epoch()
+    _keep_best(run)
+    _save(session)
+    session.tick()
+    run.reserve_seconds = run.seconds - began
+    if run.share >= LATE and not session.told_collapse:
+        _tell_collapse(run)
+        session.told_collapse = True
+
+
+def _validate_average(session: _Session) -> PatchScores | None:
+    run = session.run
+    if run.average is None:
+        return None
+    with averaged(run.learner.network, run.average):
+        return validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+
+
+def _keep_best(run: Run) -> None:
+    """Of a training that stops when nothing improves, the weights from when something last did."""
+    stopping = run.stage.stopping
+    if stopping is None or stopping.patience is None:
+        return
+    if improvements(run.rows, stopping.quantity, stopping.tolerance)[-1]:
+        run.best = {name: tensor.detach().cpu().clone() for name, tensor in run.learner.network.state_dict().items()}
+
+
+def _save(session: _Session) -> None:
+    session.saved = time.monotonic()
+    if session.log is not None:
+        write_checkpoint(session.job.folder, as_checkpoint(session.run, session.job))
+        session.log.write(session.run.rows, finished=False)
+
+
+def _stop_if_asked(session: _Session) -> None:
+    if not session.heard.asked or _is_finished(session.run):
+        return
+    _save(session)
+    processes.wait()
+    run = session.run
+    raise TrainingStopped(
+        f"stopped, with a checkpoint: {session.job.title}, {min(run.share, 1):.0%} done, after {run.iteration} "
+        f"iterations and {run.seconds / 60:.1f} minutes. The same command goes on from there."
+    )
+
+
+def _set_back(session: _Session) -> Run:
+    """The training as it was at its last checkpoint, with half the learning rate from there on."""
+    before = session.run
+    setbacks, share = before.setbacks + 1, before.rate_share / 2
+    session.bad = 0
+    if setbacks > MOST_SETBACKS:
+        raise TrainingError(
+            f"{session.job.title}: the loss became no number {IN_A_ROW} times in a row, for the {setbacks}rd time, at "
+            f"{share:g} of the planned learning rate. Look for NaN or extreme values with 'autoseg check', lower the "
+            f"learning rate (--set stages.{session.job.stage_name}.optimizer.learning_rate=0.001), or train in float32 "
+            f"(--set stages.{session.job.stage_name}.training.precision=float32). The last checkpoint is kept."
+        )
+    processes.wait()
+    run = begin(session.job)
+    run.setbacks, run.rate_share = setbacks, share
+    logger.warning(
+        "warning: the loss became no number %d times in a row at iteration %d: going back to iteration %d with half "
+        "the learning rate",
+        IN_A_ROW,
+        before.iteration,
+        run.iteration,
+    )
+    session.started, session.before = time.monotonic(), before.seconds  # what was lost took its time
+    run.seconds = before.seconds
+    return run
+
+
+def _trained(run: Run) -> Trained:
+    """The weights to keep: the best where the training looked for them, else the better of the last and the average."""
+    kept, weights = "last", run.learner.network.state_dict()
+    if run.best:
+        kept, weights = "best", run.best
+    elif run.average is not None and run.rows:
+        last, average = (run.rows[-1].get(name) or 0.0 for name in ("mean_dice", "average_mean_dice"))
+        if average >= last:
+            kept, weights = "average", run.average
+    stopped = should_stop(run.stage.stopping, run.rows) if run.share < 1 else None
+    if stopped:
+        logger.info("ended before its time: %s", stopped)
+    on_cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+    return Trained(on_cpu, len(run.rows), run.iteration, run.seconds / 60, stopped, kept)
+
+
+def _note(run: Run) -> str:
+    recent = run.epoch.losses[-20:]
+    note = f"epoch {len(run.rows)}" + (f", loss {sum(recent) / len(recent):.3f}" if recent else "")
+    dice = run.rows[-1]["mean_dice"] if run.rows else None
+    return note if dice is None else f"{note}, patch Dice {dice:.3f}"
 
 
 def _tell_type(learner: Learner) -> None:
@@ -164,84 +316,21 @@ def _tell_type(learner: Learner) -> None:
         logger.warning("%s does not compute in %s: training in %s%s", learner.device, planned, used, scaled)
 
 
-def _train_epoch(run: _Run, patches: PatchSource, batches: Iterator[list[Sample]], step: Step) -> dict[str, Any]:
-    """Takes an epoch's steps, fewer if they take too long or the time runs out; returns what to log of them."""
-    stage = run.learner.stage
-    started, before = time.monotonic(), run.seconds
-    losses, waited, rate = [], 0.0, 0.0
-    for _ in range(stage.training.iterations_per_epoch):
-        asked = time.monotonic()
-        samples = next(batches)
-        waited += time.monotonic() - asked
-        generators = patches.generators(run.iteration)
-        batch = make_batch(samples, stage.sampling.patch_size, stage.augmentation, generators, run.learner.device)
-        done = share_done(stage.training, run.iteration, run.seconds)
-        rate = stage.optimizer.learning_rate * learning_rate_factor(stage.schedule, done)
-        losses.append(_take_step(run, batch, rate))
-        run.iteration += 1
-        run.seconds = before + time.monotonic() - started
-        after = share_done(stage.training, run.iteration, run.seconds)
-        step(min(1.0, after) - min(1.0, done), _note(run, losses))
-        if after >= 1 or run.seconds - before > LONGEST_EPOCH_SECONDS:
-            break
-    wait_share = waited / max(run.seconds - before, 1e-9)
-    row = {"train_loss": sum(losses) / len(losses), "learning_rate": rate, "data_wait": wait_share}
-    if MEASURED in run.memory:  # it is logged once
-        row, run.memory = row | run.memory, {}
-    return row
+def _tell_start(run: Run, job: Job) -> None:
+    if run.iteration:
+        minutes = run.seconds / 60
+        logger.info("%s: continuing after iteration %d (%.1f minutes)", job.title, run.iteration, minutes)
+    if run.rows and run.share < 1 == run.rows[-1]["share"]:
+        last = run.rows[-1]["learning_rate"]
+        logger.info("it is made longer: the learning rate goes on at %.2g, after %.2g at its end", run.rate(), last)
 
 
-def _take_step(run: _Run, batch: Batch, rate: float) -> float:
-    """A step; the second of a training is watched, to compare what it takes with what was predicted."""
-    if run.iteration != WATCHED_STEP or PREDICTED not in run.memory:
-        return take_step(run.learner, batch, rate)
-    loss, run.memory[MEASURED] = step_peak(lambda: take_step(run.learner, batch, rate), run.learner, batch)
-    log_step_memory(run.memory[PREDICTED], run.memory[MEASURED])
-    return loss
-
-
-def _note(run: _Run, losses: Sequence[float]) -> str:
-    recent = losses[-20:]
-    note = f"epoch {len(run.rows)}, loss {sum(recent) / len(recent):.3f}"
-    dice = run.rows[-1]["mean_dice"] if run.rows else None
-    return note if dice is None else f"{note}, patch Dice {dice:.3f}"
-
-
-def _resume(run: _Run, job: Job) -> None:
-    checkpoint = read_checkpoint(job.folder, job.identity)
-    if checkpoint is None:
-        return
-    try:
-        run.learner.network.load_state_dict(checkpoint["network"])
-        run.learner.optimizer.load_state_dict(checkpoint["optimizer"])
-        if checkpoint["scaler"]:  # empty where the training went on so far in a type that needs no scaling
-            run.learner.scaler.load_state_dict(checkpoint["scaler"])
-        run.iteration, run.seconds, run.rows = checkpoint["iteration"], checkpoint["seconds"], checkpoint["rows"]
-    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
-        raise TrainingError(
-            f"{job.folder}: the checkpoint does not fit the training it names ({type(problem).__name__}). "
-            "Remove resume.pt to start this training over."
-        ) from None
-    _write_log(run, job)  # it was not, if the kill came right after the checkpoint
-    logger.info("%s: continuing after epoch %d (%.1f minutes)", job.title, len(run.rows) - 1, run.seconds / 60)
-
-
-def _save(run: _Run, job: Job) -> None:
-    checkpoint = Checkpoint(
-        format=1,
-        job=job.identity,
-        iteration=run.iteration,
-        seconds=run.seconds,
-        rows=run.rows,
-        network=run.learner.network.state_dict(),
-        optimizer=run.learner.optimizer.state_dict(),
-        scaler=run.learner.scaler.state_dict(),
-    )
-    write_checkpoint(job.folder, checkpoint)
-    _write_log(run, job)
-
-
-def _write_log(run: _Run, job: Job) -> None:
-    """Numbers and pictures of every epoch: views of what the checkpoint holds, so they come after it."""
-    write_text(job.folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in run.rows))
-    draw_training_curves(job.folder / "progress.png", run.rows, job.title)
+def _tell_collapse(run: Run) -> None:
+    """Says so where labels have never been found; called once a third of the training is over, and at its end."""
+    if lost := never_found(run.rows):
+        logger.warning(
+            "warning: %s: a validation Dice of 0 in every epoch so far; the network does not find %s. Are there enough "
+            "cases with it? --set stages.NAME.sampling.foreground=by_label shows it more often",
+            ", ".join(lost),
+            "it" if len(lost) == 1 else "them",
+        )

@@ -19,7 +19,8 @@ from autoseg.plan import Stage
 from autoseg.training.augmentation import Batch
 from autoseg.training.losses import build_loss
 from autoseg.training.optimizer_bytes import optimizer_bytes
-from autoseg.training.step import Learner, build_optimizer, find_loss
+from autoseg.training.optimizers import build_optimizer
+from autoseg.training.step import Learner, find_loss
 
 CPU = torch.device("cpu")
 MEMORY_MARGIN = {"cpu": 0.25, "cuda": 0.05, "mps": 0.25}
@@ -28,17 +29,16 @@ MEMORY_MARGIN = {"cpu": 0.25, "cuda": 0.05, "mps": 0.25}
 def training_bytes(stage: Stage, dataset: Description, device: torch.device | str) -> int:
     """Most bytes in use at any time of a training step, by tracing one.
 
-    Weights, gradients, what the optimiser remembers, what is kept for the backward pass, the loss
-    at all resolutions, the batch, and what libraries take while they convolve (`workspace.py`). The
-    step is one after the first, in which the optimiser remembers nothing yet.
+    Weights and their average, gradients, what the optimiser remembers, what is kept for the backward
+    pass, the loss at all resolutions, the batch, and what libraries take while they convolve
+    (`workspace.py`). The step is one after the first, in which the optimiser remembers nothing yet.
 
     A fake CPU stands for every device, so that a plan for a GPU can be made without one, and is the
-    same with one. What differs on a GPU is taken over: the type the network computes in, the
-    optimiser, which changes all weights at once, and the workspace. Autocast treats what our
-    networks are made of alike on both (convolutions in its type; norms, activations and sums in the
-    type they are given), but for average pooling in 3-D, which is in float32 on a CPU; see
-    `fake.GPURules`. Left out are the scale of float16 gradients, a few bytes, and the rounding of blocks,
-    to 512 bytes on a GPU.
+    same with one. What differs on a GPU is taken over: the type the network computes in, and the
+    workspace. Autocast treats what our networks are made of alike on both (convolutions in its type;
+    norms, activations and sums in the type they are given), but for average pooling in 3-D, which is
+    in float32 on a CPU; see `fake.GPURules`. Left out are the scale of float16 gradients, a few bytes,
+    and the rounding of blocks, to 512 bytes on a GPU.
 
     Args:
         stage: what would be trained.
@@ -46,17 +46,19 @@ def training_bytes(stage: Stage, dataset: Description, device: torch.device | st
         device: where; this machine need not have it.
     """
     device, network = torch.device(device), network_without_weights(stage, dataset)
-    optimizer, tracker = optimizer_bytes(stage.optimizer, network, device), LiveBytes(device.type)
+    lasting = optimizer_bytes(stage.optimizer, network, device)
+    if stage.average is not None:
+        lasting += sum(tensor.nbytes for tensor in network.state_dict().values())
+    tracker = LiveBytes(device.type)
     with FakeTensorMode(), tracker:
         learner = _fake_learner(stage, dataset, with_fake_weights(network), device)
         batch = _fake_batch(stage, dataset)
-        remembered = torch.empty(optimizer.remembered, dtype=torch.uint8)
+        remembered = torch.empty(lasting, dtype=torch.uint8)
         with rules_of(device):
             loss = find_loss(learner, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        peak = max(tracker.peak, tracker.live + optimizer.working)
         del remembered
-    return peak
+    return tracker.peak
 
 
 def _fake_learner(stage: Stage, dataset: Description, network: nn.Module, device: torch.device) -> Learner:
@@ -65,7 +67,7 @@ def _fake_learner(stage: Stage, dataset: Description, network: nn.Module, device
         stage=stage,
         device=CPU,
         network=network,
-        optimizer=build_optimizer(stage.optimizer, network, device),
+        optimizer=build_optimizer(stage.optimizer, network),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         loss=build_loss(stage.loss, dataset.labels),
         dtype=computing_type(device, stage.training.precision),

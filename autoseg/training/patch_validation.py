@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoseg.dataset import Labels
 from autoseg.networks.devices import autocast
+from autoseg.training import processes
 from autoseg.training.augmentation import make_batch
 from autoseg.training.loading import PatchSource
 from autoseg.training.losses import make_target
@@ -54,7 +55,7 @@ def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -
         losses.append(learner.loss(logits, batch.labels))
         target = make_target(batch.labels, labels.outputs, regions)
         counts += _overlap_and_size(logits, target.shares, target.annotated, overlapping=regions is not None)
-    overlap, size = counts.tolist()
+    overlap, size = processes.total(counts).tolist()
     dice = {
         name: 2 * shared / total if total else None
         for name, shared, total in zip(labels.targets, overlap, size, strict=True)

@@ -13,9 +13,10 @@ from autoseg.errors import TrainingError
 from autoseg.networks import build_network
 from autoseg.networks.devices import autocast_to, computing_type
 from autoseg.plan import Stage
-from autoseg.plan.training import SGD, AdamW, Optimizer
+from autoseg.training import processes
 from autoseg.training.augmentation import Batch
 from autoseg.training.losses import Loss, build_loss, deep_loss
+from autoseg.training.optimizers import build_optimizer
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Learner:
         scaler: keeps float16 gradients in range; does nothing in other precisions.
         loss: of logits at one resolution.
         dtype: what the network computes in; its weights are float32.
+        wrapped: the network as it is called in training, where that is not itself: compiled, or shared by processes.
     """
 
     stage: Stage
@@ -39,6 +41,7 @@ class Learner:
     scaler: torch.amp.GradScaler
     loss: Loss
     dtype: torch.dtype
+    wrapped: nn.Module | None = None
 
 
 def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.device) -> Learner:
@@ -53,28 +56,42 @@ def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.devi
     network = build_network(stage.network, channels, labels.outputs, stage.training.seed).to(device)
     dtype = computing_type(device, stage.training.precision)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    optimizer = build_optimizer(stage.optimizer, network, device)
+    optimizer = build_optimizer(stage.optimizer, network)
     return Learner(stage, device, network, optimizer, scaler, build_loss(stage.loss, labels), dtype)
 
 
-def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
-    """Changes the weights once.
-
-    Returns:
-        The loss before the step.
+def share_among_processes(learner: Learner) -> None:
+    """Where several processes train together, averages the gradients over them.
 
     Raises:
-        TrainingError: the loss is NaN or infinite, or the device's memory ran out.
+        TrainingError: there are more of them than patches in a batch.
     """
-    try:
-        return _stepped(learner, batch, learning_rate)
-    except torch.OutOfMemoryError as problem:
-        patch, size = " × ".join(map(str, batch.images.shape[2:])), len(batch.images)
+    if processes.count() == 1:
+        return
+    size = learner.stage.sampling.batch_size
+    if size < processes.count():
         raise TrainingError(
-            f"the memory of {learner.device} ran out on a batch of {size} patches of {patch} voxels "
-            f"({str(problem).splitlines()[0]}). Derive a plan for less memory (autoseg plan … --memory GB --name NAME) "
-            "or set a smaller batch (--set stages.*.sampling.batch_size=2). The last checkpoint is kept."
-        ) from None
+            f"{processes.count()} processes cannot share a batch of {size}: each needs a patch at least. Start fewer, "
+            f"or set a larger batch (--set stages.NAME.sampling.batch_size={processes.count()})."
+        )
+    devices = [learner.device] if learner.device.type == "cuda" else None
+    learner.wrapped = nn.parallel.DistributedDataParallel(learner.network, device_ids=devices)
+
+
+def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
+    """Changes the weights once, unless the loss or its gradient is no number: then they stay as they are.
+
+    Returns:
+        The loss before the step; NaN or infinity where there was none.
+
+    Raises:
+        torch.OutOfMemoryError: the device's memory ran out.
+    """
+    loss = find_loss(learner, batch)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        return value
+    return value if lower_loss(learner, loss, learning_rate) else math.nan
 
 
 def find_loss(learner: Learner, batch: Batch) -> Tensor:
@@ -82,47 +99,24 @@ def find_loss(learner: Learner, batch: Batch) -> Tensor:
     learner.network.train()
     learner.optimizer.zero_grad(set_to_none=True)
     with autocast_to(learner.device, learner.dtype):
-        outputs: tuple[Tensor, ...] = learner.network(batch.images)
+        outputs: tuple[Tensor, ...] = (learner.wrapped or learner.network)(batch.images)
     return deep_loss(learner.loss, outputs, batch.labels)
 
 
-def lower_loss(learner: Learner, loss: Tensor, learning_rate: float) -> None:
-    """The backward half of a step: gradients of the loss, clipped, and the weights changed by them."""
+def lower_loss(learner: Learner, loss: Tensor, learning_rate: float) -> bool:
+    """The backward half of a step: gradients of the loss, clipped, and the weights changed by them.
+
+    Returns:
+        Whether the gradient was finite; otherwise nothing has changed. A scaler of float16 gradients, which overflow
+        while it looks for its scale, sees to that itself.
+    """
     for group in learner.optimizer.param_groups:
         group["lr"] = learning_rate
     learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     learner.scaler.unscale_(learner.optimizer)
-    nn.utils.clip_grad_norm_(learner.network.parameters(), learner.stage.training.gradient_clip)
+    norm = nn.utils.clip_grad_norm_(learner.network.parameters(), learner.stage.training.gradient_clip)
+    if not learner.scaler.is_enabled() and not torch.isfinite(norm):
+        return False
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
-
-
-def build_optimizer(optimizer: Optimizer, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser of the plan, over all weights of a network.
-
-    Args:
-        optimizer: from the plan.
-        network: whose weights it changes.
-        device: where it will train. On a GPU all weights are changed at once, which is faster and takes memory
-            for a second copy of the gradients; torch does so by itself, but not where a step is only traced.
-    """
-    rate, decay, at_once = optimizer.learning_rate, optimizer.weight_decay, device.type == "cuda"
-    weights = network.parameters()
-    match optimizer:
-        case SGD(momentum=momentum):
-            return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=momentum > 0, foreach=at_once)
-        case AdamW():
-            return torch.optim.AdamW(weights, rate, weight_decay=decay, foreach=at_once)
-
-
-def _stepped(learner: Learner, batch: Batch, learning_rate: float) -> float:
-    loss = find_loss(learner, batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value}. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
-            "(--set stages.*.optimizer.learning_rate=0.001), or train in float32 "
-            "(--set stages.*.training.precision=float32). The last checkpoint is kept."
-        )
-    lower_loss(learner, loss, learning_rate)
-    return value
+    return True

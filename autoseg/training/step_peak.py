@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from autoseg.networks.live_bytes import LiveBytes
 from autoseg.training.augmentation import Batch
@@ -22,7 +23,9 @@ TOLERANCE = 0.1  # of the measured bytes, up to which predicted ones may differ 
 Result = TypeVar("Result")
 
 
-def step_peak(step: Callable[[], Result], learner: Learner, batch: Batch) -> tuple[Result, int]:
+def step_peak(
+    step: Callable[[], Result], learner: Learner, batch: Batch, beside: Iterable[Tensor] = ()
+) -> tuple[Result, int]:
     """Takes a real step and says how many bytes were in use at its peak.
 
     On a GPU that is what its allocator counted; elsewhere tensors are added up as they come and go,
@@ -32,6 +35,7 @@ def step_peak(step: Callable[[], Result], learner: Learner, batch: Batch) -> tup
         step: takes it.
         learner: whose weights it changes.
         batch: on which.
+        beside: other tensors that are there all the time.
 
     Returns:
         What the step returned, and bytes.
@@ -43,6 +47,7 @@ def step_peak(step: Callable[[], Result], learner: Learner, batch: Batch) -> tup
     with LiveBytes(learner.device.type) as tracker:
         tracker.hold(_lasting(learner))
         tracker.hold(batch)
+        tracker.hold(beside)
         result = step()
         return result, tracker.peak
 

@@ -62,7 +62,8 @@ def has_fingerprint(dataset: Dataset, workspace: Workspace) -> bool:
         return False
     must_belong(dataset, workspace)
     found = read_fingerprint(workspace.fingerprint_file)
-    return found.dataset == dataset.description and found.files == files_hash(dataset.cases)
+    same_files = found.files == files_hash(dataset.cases)
+    return found.dataset == dataset.description and found.has_images == dataset.has_images and same_files
 
 
 def must_belong(dataset: Dataset, workspace: Workspace) -> None:

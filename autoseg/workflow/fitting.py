@@ -17,7 +17,7 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.preprocessing import open_prepared
 from autoseg.progress import Progress, silent
-from autoseg.training import Job, default_workers, fit, validate_cases
+from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
 from autoseg.workflow.workspace import Workspace, find_stage
 
 
@@ -29,8 +29,12 @@ def train(
     device: str | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    tensorboard: bool = False,
 ) -> Path:
     """Trains one fold of a stage and scores it on its validation cases; goes on where it was stopped.
+
+    A finished model goes on, too, where the plan is now for a longer training (more epochs, or more minutes): the
+    schedule is that of the longer training from there on, so the learning rate rises again first.
 
     Args:
         plan: the plan.
@@ -40,6 +44,7 @@ def train(
         device: "cpu", "cuda:1", …; None for the kind the plan was made for.
         workers: processes that load patches; 0 loads in this one, None takes what suits the device.
         progress: told of every share of the training, and of every validated case.
+        tensorboard: write the log as TensorBoard reads it, too.
 
     Returns:
         The folder of the model, as `Predictor.load` takes it.
@@ -50,19 +55,28 @@ def train(
     """
     must_be_trainable(plan, find_stage(plan, stage))
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
-    cases, done = workspace.read_fold(fold), is_trained(folder)
+    cases, done = workspace.read_fold(fold), is_finished(folder, plan, stage)
     training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
     where = torch.device("cpu") if done else find_device(device or plan.budget.device)
     loading = default_workers(where) if workers is None else workers
-    job = Job(plan, stage, fold, training, validation, folder, where, loading)
-    if done:
+    job = Job(plan, stage, fold, training, validation, folder, where, loading, tensorboard)
+    if is_trained(folder):
         _must_match(read_model(folder), job)
-    else:
+    if not done:
         _train_model(job, progress)
-    if validation and not (folder / "validation" / "scores.json").is_file():
+    if processes.rank() == 0 and validation and not (folder / "validation" / "scores.json").is_file():
         predictor = Predictor.load(folder, device or plan.budget.device)
         validate_cases(predictor, validation, folder / "validation", progress)
+    processes.wait()
     return folder
+
+
+def is_finished(folder: Path, plan: Plan, stage: str) -> bool:
+    """Whether a folder has a model, and the plan does not ask for a longer training than its."""
+    if not is_trained(folder):
+        return False
+    trained = read_model(folder)
+    return not is_longer(plan.stages[stage].training, trained.plan.stages[trained.stage].training)
 
 
 def must_be_trainable(plan: Plan, stage: str) -> None:
@@ -83,13 +97,21 @@ def must_be_trainable(plan: Plan, stage: str) -> None:
 def _train_model(job: Job, progress: Progress) -> None:
     """Fits the weights and writes the model; an earlier model's predictions go first."""
     trained = fit(job, progress)
+    if processes.rank() != 0:
+        return
     model = Model(
         plan=job.plan,
         stage=job.stage_name,
         fold="all" if job.fold == "all" else int(job.fold),
         training_cases=tuple(case.name for case in job.training),
         validation_cases=tuple(case.name for case in job.validation),
-        trained={"epochs": trained.epochs, "iterations": trained.iterations, "minutes": trained.minutes},
+        trained={
+            "epochs": trained.epochs,
+            "iterations": trained.iterations,
+            "minutes": trained.minutes,
+            "stopped": trained.stopped,
+            "weights": trained.kept,
+        },
         machine=describe_machine(job.device),
         job=job.identity,
     )

@@ -16,7 +16,7 @@ from autoseg.planner.derive import dataset_warnings
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.orientation import turned
 from autoseg.workflow.machine import machine_for
-from autoseg.workflow.memory import check_memory, settings_of
+from autoseg.workflow.memory import check_memory, predicted_again, refuse_stage, settings_of
 
 
 def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
@@ -41,13 +41,14 @@ def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, b
         )
     changed = with_settings(retarget(like, fingerprint, budget, name), settings)
     machine, _ = machine_for(budget)
-    # What nnU-Net's rules found to fit this memory may need more by prediction.
+    # What nnU-Net's rules found to fit this memory may need more by prediction; so may what was taken from such a plan.
     theirs = like.budget.device == budget.device and like.budget.memory_gb <= budget.memory_gb
-    trusted = like.stages if like.preset not in (None, "standard") and theirs else {}
+    trusted = {name: like.stages[name] for name in like.stages if theirs and _rules(like, name) not in ("", "standard")}
     for stage in changed.stages:
         asked = f"--like {like.name} {settings_of(stage, settings)}".rstrip()
+        refuse_stage(stage, changed.stages[stage], fingerprint)
         check_memory(changed, stage, machine, asked, trusted.get(stage))
-    return changed
+    return predicted_again(changed, changed.stages, fingerprint, machine)
 
 
 def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
@@ -70,8 +71,11 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
         raise PlanError(f"--like: plan '{plan.name}' has stages for volumes, this dataset holds 2-D images.")
     if budget.minutes is not None:
         stages = {stage: timed(plan.stages[stage], budget.minutes) for stage in stages}
-    taken = Decision(value=plan.name, rule="like", reason=f"All of this stage is taken from plan '{plan.name}'.")
-    decisions = {f"stages.{stage}": taken for stage in stages}
+    reason = f"All of this stage is taken from plan '{plan.name}'."
+    decisions = {
+        f"stages.{stage}": Decision(value=plan.name, rule="like", facts={"preset": _rules(plan, stage)}, reason=reason)
+        for stage in stages
+    }
     orientation = next(iter(stages.values())).preprocessing.orientation
     update = {
         "name": name,
@@ -85,6 +89,12 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
     }
     changed = plan.model_copy(update=update)
     return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
+
+
+def _rules(plan: Plan, stage: str) -> str:
+    """The preset that a stage was derived by, in this plan or in the one it was taken from; empty where none was."""
+    taken = plan.decisions.get(f"stages.{stage}")
+    return plan.preset or (str(taken.facts.get("preset", "")) if taken is not None and taken.rule == "like" else "")
 
 
 def timed(stage: Stage, minutes: float) -> Stage:

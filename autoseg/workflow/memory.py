@@ -15,14 +15,13 @@ from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
 from autoseg.planner.decided import by
-from autoseg.planner.derive import grounds_for, recorded
+from autoseg.planner.derive import recorded
 from autoseg.planner.measured_memory import GIGABYTE
 from autoseg.planner.memory import compared
-from autoseg.planner.parts import Grounds
-from autoseg.planner.predicted import predicted_memory, prediction_warnings
+from autoseg.planner.predicted import predicted_memory, prediction_warnings, prepared_shape, refuse_absurd
 
-NEEDS_NOTHING = {"augmentation", "schedule", "training"}  # parts that take no memory, but for the precision
-DECIDE_THE_NEED = ("network", "sampling", "loss", "optimizer", "training.precision", "previous")
+NEEDS_NOTHING = {"augmentation", "schedule", "stopping", "training"}  # parts that take no memory, but for the precision
+DECIDE_THE_NEED = ("network", "sampling", "loss", "optimizer", "average", "training.precision", "previous")
 
 
 def set_by_hand(plan: Plan, settings: Sequence[str], fingerprint: Fingerprint | None, machine: Machine) -> Plan:
@@ -40,9 +39,10 @@ def set_by_hand(plan: Plan, settings: Sequence[str], fingerprint: Fingerprint | 
     changed = with_settings(plan, settings)
     touched = [name for name, stage in plan.stages.items() if changed.stages[name] != stage]
     for name in touched:
+        if fingerprint is not None:
+            refuse_stage(name, changed.stages[name], fingerprint)
         check_memory(changed, name, machine, settings_of(name, settings), before=plan.stages[name])
-    grounds = grounds_for(fingerprint, plan.budget, machine, plan.preset) if fingerprint and plan.preset else None
-    return _predicted_again(changed, plan, touched, grounds)
+    return predicted_again(changed, touched, fingerprint, machine, before=plan)
 
 
 def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, before: Stage | None = None) -> None:
@@ -60,7 +60,7 @@ def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, befo
         PlanError: it does not fit; the message names the largest batch that does, or the smallest need.
     """
     stage, budget = plan.stages[stage_name], plan.budget.memory_gb
-    if before is not None and _what_takes_memory(stage) == _what_takes_memory(before):
+    if before is not None and not _needs_otherwise(stage, before):
         return
     needed = _needed_gb(plan, stage, machine)
     if needed <= budget or (before is not None and needed <= _needed_gb(plan, before, machine)):
@@ -83,6 +83,12 @@ def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, befo
     )
 
 
+def refuse_stage(name: str, stage: Stage, fingerprint: Fingerprint) -> None:
+    """Refuses a stage for which no machine can hold the median image; see `refuse_absurd`."""
+    shape, spacing_mm = prepared_shape(stage, fingerprint.cases), stage.preprocessing.spacing_mm
+    refuse_absurd(f"stages.{name}.preprocessing.spacing_mm", spacing_mm, shape)
+
+
 def settings_of(stage_name: str, settings: Sequence[str]) -> str:
     """The settings that decide what a stage needs, as options.
 
@@ -95,25 +101,37 @@ def settings_of(stage_name: str, settings: Sequence[str]) -> str:
     return " ".join(f"--set {setting}" for setting, decides in zip(settings, deciding, strict=True) if decides)
 
 
-def _predicted_again(changed: Plan, plan: Plan, stage_names: Iterable[str], grounds: Grounds | None) -> Plan:
-    """The changed plan with what its changed stages need now, recorded after the changes.
+def predicted_again(
+    plan: Plan,
+    stage_names: Iterable[str],
+    fingerprint: Fingerprint | None,
+    machine: Machine,
+    before: Plan | None = None,
+) -> Plan:
+    """The plan with what some of its stages need now, recorded after all other decisions.
 
     Args:
-        changed: a plan in which values were set.
-        plan: before that.
-        stage_names: of the stages that differ.
-        grounds: what the plan was derived from; where that is not known, predictions that no longer hold are left out.
+        plan: its predictions are of before.
+        stage_names: of the stages that changed since.
+        fingerprint: of the dataset; where it is not known, predictions that no longer hold are left out.
+        machine: predicts.
+        before: the plan that the predictions are of; None where they do not hold for any of the stages.
     """
-    decisions, outdated = dict(changed.decisions), prediction_warnings(plan.decisions, plan.budget)
+    decisions, outdated = dict(plan.decisions), prediction_warnings(plan.decisions, plan.budget)
     for name in stage_names:
-        decision = decisions.pop(f"stages.{name}.memory", None)
-        if decision is not None and _what_takes_memory(changed.stages[name]) != _what_takes_memory(plan.stages[name]):
-            decision = recorded(predicted_memory(changed.stages[name], grounds)) if grounds else None
+        stage = plan.stages[name]
+        decision = decisions.pop(path := f"stages.{name}.memory", None)
+        if before is None or _needs_otherwise(stage, before.stages[name]):
+            decision = recorded(predicted_memory(stage, fingerprint, plan.budget, machine)) if fingerprint else None
         if decision is not None:
-            decisions[f"stages.{name}.memory"] = decision
-    kept = [warning for warning in changed.warnings if warning not in outdated]
-    warnings = (*kept, *prediction_warnings(decisions, changed.budget))
-    return changed.model_copy(update={"decisions": decisions, "warnings": warnings})
+            decisions[path] = decision
+    kept = [warning for warning in plan.warnings if warning not in outdated]
+    warnings = (*kept, *prediction_warnings(decisions, plan.budget))
+    return plan.model_copy(update={"decisions": decisions, "warnings": warnings})
+
+
+def _needs_otherwise(stage: Stage, before: Stage) -> bool:
+    return _what_takes_memory(stage) != _what_takes_memory(before)
 
 
 def _what_takes_memory(stage: Stage) -> tuple[dict[str, Any], str]:

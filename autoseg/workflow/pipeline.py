@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoseg.dataset import Dataset, Finding, can_train, check_dataset, make_folds
+from autoseg.dataset import Dataset, Finding, can_train, check_dataset
 from autoseg.errors import DatasetError
-from autoseg.inference import is_trained
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
-from autoseg.workflow.fitting import must_be_trainable, train
-from autoseg.workflow.planning import Request, plan_in_workspace
+from autoseg.workflow.fitting import is_finished, must_be_trainable, train
+from autoseg.workflow.planning import plan_in_workspace
 from autoseg.workflow.preparation import preprocess
+from autoseg.workflow.request import Request
 from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def plan_dataset(
     Raises:
         DatasetError: some case cannot be trained on; the message lists every such case.
     """
+    findings: list[Finding] = []
     if not has_fingerprint(dataset, workspace):
         findings = check_dataset(dataset, jobs, progress)
         if not can_train(findings):
@@ -54,7 +55,7 @@ def plan_dataset(
         for warning in findings:
             logger.warning("%s", warning)
     fingerprint = fingerprint_in_workspace(dataset, workspace, jobs, progress)
-    return plan_in_workspace(fingerprint, workspace, name, request)
+    return plan_in_workspace(fingerprint, workspace, name, request, [finding.problem for finding in findings])
 
 
 def list_jobs(
@@ -73,16 +74,28 @@ def list_jobs(
         WorkspaceError: no such stage or fold. Better told now than when the others are trained.
         TrainingError: the stage cannot be trained yet.
     """
-    known = make_folds(dataset)
-    chosen = range(len(known)) if folds is None else folds
-    for fold in chosen:
-        find_fold(known, fold)
+    chosen = chosen_folds(dataset, workspace, folds)
     if stage:
         must_be_trainable(plan, find_stage(plan, stage))
     stages = [stage] if stage else _trainable(plan)
     return [
-        ModelJob(name, fold, is_trained(workspace.fold_folder(plan, name, fold))) for name in stages for fold in chosen
+        ModelJob(name, fold, is_finished(workspace.fold_folder(plan, name, fold), plan, name))
+        for name in stages
+        for fold in chosen
     ]
+
+
+def chosen_folds(dataset: Dataset, workspace: Workspace, folds: Sequence[int | str] | None) -> Sequence[int | str]:
+    """The folds to train: those asked for, or all of the dataset's.
+
+    Raises:
+        WorkspaceError: there is no such fold, or one has nothing to train on.
+    """
+    known = workspace.folds_of(dataset)
+    chosen = range(len(known)) if folds is None else folds
+    for fold in chosen:
+        find_fold(known, fold)
+    return chosen
 
 
 def run_job(

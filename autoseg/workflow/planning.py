@@ -9,70 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint, read_fingerprint
-from autoseg.networks.devices import made_current, memory_gb, resolve_device
+from autoseg.networks.devices import made_current, resolve_device
 from autoseg.plan import Budget, Plan, PresetName, Stage, Timing, with_settings, write_plan
-from autoseg.plan.training import Training
 from autoseg.planner import derive_plan, facts_hash
-from autoseg.planner.decided import number
+from autoseg.planner.decided import counted
 from autoseg.planner.normalisation import planned_without_images
-from autoseg.planner.presets import PRESETS
-from autoseg.planner.time import FEWEST_ITERATIONS
+from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
 from autoseg.workflow.like import take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine, present
 from autoseg.workflow.memory import set_by_hand
+from autoseg.workflow.request import Request, budget_warnings, check_request, resolve_budget
 from autoseg.workflow.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-
-class Request(NamedTuple):
-    """What a person asked of a plan; None where they left it open.
-
-    Attributes:
-        device: "cpu", "cuda", "mps", or one of this machine's GPUs, "cuda:1"; "auto" or None takes the best it has.
-        memory_gb: memory for training; None takes the device's.
-        minutes: training time of one model.
-        settings: values set by hand, PATH=VALUE.
-        like: a plan whose stages are taken instead of deriving them.
-        preset: the rules to derive it by; None takes `standard` for a new plan.
-        timings: a plan made on the machine to plan for; its timings are taken instead of measuring.
-    """
-
-    device: str | None = None
-    memory_gb: float | None = None
-    minutes: float | None = None
-    settings: Sequence[str] = ()
-    like: Plan | None = None
-    preset: PresetName | None = None
-    timings: Plan | None = None
-
-
-def check_request(request: Request) -> Request:
-    """The request itself, if it does not contradict itself.
-
-    Raises:
-        PlanError: it asks for the stages of another plan, and for rules to derive them by; or for timings that
-            a plan does not have.
-    """
-    if request.like is not None and request.preset is not None:
-        raise PlanError(
-            f"--preset {request.preset} derives the stages, --like {request.like.name} takes them as they are: "
-            "give one of the two."
-        )
-    if request.like is not None and request.timings is not None:
-        raise PlanError("--timings chooses networks that are fast enough, --like takes them as they are: give one.")
-    if request.timings is not None and request.minutes is None:
-        raise PlanError("--timings says how fast a machine is, which counts only with --minutes: give both.")
-    if request.timings is not None and not request.timings.budget.timings:
-        raise PlanError(
-            f"--timings: plan '{request.timings.name}' holds none, for it was made without --minutes. Give one "
-            "that was made with --minutes on the machine to plan for."
-        )
-    return request
 
 
 def make_plan(
@@ -122,8 +74,17 @@ def changed_plan(workspace: Workspace, name: str, settings: Sequence[str]) -> Pl
     return set_by_hand(plan, settings, of_plan, machine_for(plan.budget)[0])
 
 
-def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str, request: Request) -> Plan:
+def plan_in_workspace(
+    fingerprint: Fingerprint, workspace: Workspace, name: str, request: Request, told: Sequence[str] = ()
+) -> Plan:
     """The plan of that name if it is what was asked for, else a new one, written to the workspace.
+
+    Args:
+        fingerprint: facts about the dataset.
+        workspace: where the plan is kept.
+        name: of the plan.
+        request: what is asked of it.
+        told: how warnings begin that were shown already; they are in the plan, and not shown again.
 
     Raises:
         WorkspaceError: models were trained by a plan of that name that differs from what is asked for, or
@@ -153,54 +114,33 @@ def plan_in_workspace(fingerprint: Fingerprint, workspace: Workspace, name: str,
             plan = make_plan(fingerprint, budget, name, request.settings, preset, _recorded(budget, workspace))
     if differing is not None:
         logger.warning("warning: replacing %s (%s); options that are not given take their defaults", path, differing)
+    plan = plan.model_copy(update={"warnings": (*budget_warnings(request, budget), *plan.warnings)})
     write_plan(path, plan)
     for warning in plan.warnings:
-        logger.warning("warning: %s", warning)
-    for stage_name, stage in plan.stages.items():
-        if plan.preset is not None:  # or else nobody reckoned how many iterations fit the time
-            _warn_of_short(stage_name, stage.training)
+        if not any(warning.casefold().startswith(beginning.casefold()) for beginning in told):
+            logger.warning("warning: %s", warning)
+    for stage in plan.stages:
+        _warn_of_short(plan, stage)
     return plan
 
 
-def _warn_of_short(stage: str, training: Training) -> None:
+def _warn_of_short(plan: Plan, stage: str) -> None:
     """Says so where the time is too short for the network to learn much, on this machine as it was when timed."""
-    iterations = training.epochs * training.iterations_per_epoch
-    if training.minutes is not None and iterations < FEWEST_ITERATIONS:
-        needed = training.minutes * FEWEST_ITERATIONS / iterations
+    decision = plan.decisions.get(f"stages.{stage}.training.minutes")
+    minutes, facts = plan.stages[stage].training.minutes, decision.facts if decision else {}
+    if minutes is None or "seconds_per_iteration" not in facts:  # nobody reckoned how many iterations fit the time
+        return
+    seconds = float(facts["seconds_per_iteration"])
+    if (done := iterations_done(minutes, seconds)) < FEWEST_ITERATIONS:
         logger.warning(
-            "warning: about %d iterations of %s fit %s minutes on this machine as it is now; "
-            "give it %s minutes or more, or an idle machine, for a model worth having",
-            iterations,
+            "warning: about %s of %s fit %s on this machine as it is now, and %d are the fewest that make a model "
+            "worth having; give it %s or more, or an idle machine",
+            counted(round(done, 1), "iteration"),
             stage,
-            number(training.minutes),
-            number(needed),
+            counted(minutes, "minute"),
+            FEWEST_ITERATIONS,
+            counted(FEWEST_ITERATIONS * seconds / 60, "minute"),
         )
-
-
-def resolve_budget(request: Request) -> Budget:
-    """The budget a request amounts to on this machine.
-
-    Raises:
-        AutosegError: no such device.
-        PlanError: the timings are of another kind of device.
-    """
-    recorded = request.timings.budget if request.timings else Budget()
-    chosen, device = resolve_device(request.device)
-    memory = request.memory_gb
-    if memory is None and request.preset in PRESETS:
-        memory = PRESETS[request.preset].reference_gb  # nnU-Net's own target, whatever there is
-    if memory is None:
-        memory = round(memory_gb(device), 1) if device else recorded.memory_gb
-    budget = Budget.model_validate({"device": chosen, "memory_gb": memory, "minutes": request.minutes})
-    if request.timings is None:
-        return budget
-    if recorded.device != chosen:
-        raise PlanError(
-            f"--timings: plan '{request.timings.name}' was timed on {recorded.device}, "
-            f"the plan asked for is for {chosen}: add --device {recorded.device}."
-        )
-    known = recorded.model_dump(include={"precision", "machine"})
-    return budget.model_copy(update={**known, "timings": recorded.timings})
 
 
 def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:

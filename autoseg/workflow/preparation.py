@@ -5,7 +5,7 @@ Comes in: a dataset, a plan that fits it, a workspace. Goes out: prepared cases,
 
 from __future__ import annotations
 
-from autoseg.dataset import Dataset, make_folds
+from autoseg.dataset import Dataset
 from autoseg.errors import WorkspaceError
 from autoseg.plan import Plan
 from autoseg.planner.normalisation import planned_without_images
@@ -34,13 +34,13 @@ def preprocess(
         progress: told of every finished case.
 
     Raises:
-        WorkspaceError: no such stage, the plan is for other channels or labels, or the workspace is another
-            dataset's.
+        WorkspaceError: no such stage, the plan is for other channels or labels, the workspace is another
+            dataset's, or folds were asked for when the dataset had other cases.
         DatasetError: a case cannot be prepared.
     """
     _must_fit(dataset, plan, workspace)
     chosen = plan.stages[find_stage(plan, stage)]
-    workspace.write_folds(make_folds(dataset))
+    workspace.record_folds(dataset)
     folder = workspace.prepared_folder(plan, stage)
     return prepare_dataset(dataset, chosen.preprocessing, chosen.sampling.patch_size, folder, jobs, progress)
 

@@ -11,10 +11,12 @@ WORKSPACE/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from autoseg.dataset import Fold
+from autoseg.dataset import Dataset, Fold, make_folds
+from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.plan import Plan, read_plan
@@ -80,10 +82,37 @@ class Workspace:
             raise WorkspaceError(f"{self.path}: no plan '{name}' in this workspace. {listed}")
         return read_plan(path)
 
-    def write_folds(self, folds: Sequence[Fold]) -> None:
-        """Records which cases each fold trains on and validates on."""
+    @property
+    def folds_file(self) -> Path:
+        """Which cases each fold trains on and validates on."""
+        return self.path / "folds.json"
+
+    def write_folds(self, folds: Sequence[Fold], asked: Mapping[str, Any] | None = None) -> None:
+        """Records which cases each fold trains on and validates on.
+
+        Args:
+            folds: to record.
+            asked: how they were asked for; such folds stay when the dataset is prepared again. None for its own.
+        """
         data = [{"training": list(fold.training), "validation": list(fold.validation)} for fold in folds]
-        write_json(self.path / "folds.json", {"format": 1, "folds": data})
+        write_json(self.folds_file, {"format": 1, **({"asked": asked} if asked else {}), "folds": data})
+
+    def record_folds(self, dataset: Dataset) -> None:
+        """Records the folds a dataset has of itself, unless others were asked for.
+
+        Raises:
+            WorkspaceError: they were, when the dataset had other cases.
+        """
+        if self._asked_folds(dataset) is None:
+            self.write_folds(make_folds(dataset))
+
+    def folds_of(self, dataset: Dataset) -> tuple[Fold, ...]:
+        """The folds a dataset is trained in here: its own splits, else those asked for, else nnU-Net's.
+
+        Raises:
+            WorkspaceError: folds were asked for when the dataset had other cases.
+        """
+        return self._asked_folds(dataset) or make_folds(dataset)
 
     def read_fold(self, fold: int | str) -> Fold:
         """The cases of a fold, as `find_fold` finds them.
@@ -91,27 +120,52 @@ class Workspace:
         Raises:
             WorkspaceError: nothing was preprocessed yet, the record is broken, or there is no such fold.
         """
-        path = self.path / "folds.json"
-        if not path.is_file():
+        if not self.folds_file.is_file():
             raise WorkspaceError(f"{self.path}: nothing is preprocessed here. Run 'autoseg preprocess DATASET' first.")
-        data = read_json(path, WorkspaceError)
+        return find_fold(self._read_folds()[0], fold)
+
+    def _read_folds(self) -> tuple[tuple[Fold, ...], Any]:
+        """The recorded folds, and how they were asked for if they were."""
+        data = read_json(self.folds_file, WorkspaceError)
         try:
-            folds = [Fold(tuple(one["training"]), tuple(one["validation"])) for one in data["folds"]]
-        except (KeyError, TypeError):
-            raise WorkspaceError(f"{path}: not a record of folds. Run 'autoseg preprocess DATASET' again.") from None
-        return find_fold(folds, fold)
+            folds = tuple(Fold(tuple(one["training"]), tuple(one["validation"])) for one in data["folds"])
+            return folds, data.get("asked")
+        except (AttributeError, KeyError, TypeError):
+            raise WorkspaceError(
+                f"{self.folds_file}: not a record of folds. Run 'autoseg preprocess DATASET' again."
+            ) from None
+
+    def _asked_folds(self, dataset: Dataset) -> tuple[Fold, ...] | None:
+        if dataset.splits is not None or not self.folds_file.is_file():
+            return None
+        try:
+            folds, asked = self._read_folds()
+        except WorkspaceError:  # it is written anew
+            return None
+        if asked is None:
+            return None
+        ours, theirs = {case.name for case in dataset.cases}, {name for fold in folds for half in fold for name in half}
+        if ours != theirs:
+            changed = ", ".join(sorted(ours ^ theirs)[:5])
+            raise WorkspaceError(
+                f"{self.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
+                f"{changed}. Ask again (--group-by, --stratify), or remove the file to have nnU-Net's folds."
+            )
+        return folds
 
 
 def find_fold(folds: Sequence[Fold], fold: int | str) -> Fold:
     """The fold of that number; "all" trains on every case and validates on none.
 
     Raises:
-        WorkspaceError: there is no such fold.
+        WorkspaceError: there is no such fold, or it has nothing to train on.
     """
     if fold == "all":
         return Fold(tuple(sorted({name for one in folds for half in one for name in half})), ())
     if not isinstance(fold, int) or not 0 <= fold < len(folds):
         raise WorkspaceError(f"no fold {fold}: this dataset has folds 0 to {len(folds) - 1}, and 'all'.")
+    if not folds[fold].training:
+        raise WorkspaceError(f"fold {fold} has nothing to train on: {ONE_CASE}. {ONE_CASE_REMEDY}")
     return folds[fold]
 
 

@@ -30,7 +30,7 @@ def test_warnings_do_not_forbid_training(autoseg, own_kidneys):
     ran = autoseg("check", own_kidneys, "--jobs", 1)
     assert ran.code == 0
     assert "announces 6 training cases (numTraining), but 5 are there" in ran.out
-    assert "0 errors, 1 warnings." in ran.err
+    assert "0 errors, 1 warning." in ran.err
 
 
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])

@@ -95,7 +95,7 @@ def test_pictures(autoseg, pictures, tmp_path):
 @pytest.mark.parametrize("stage", ["2d", "3d_fullres"])
 def test_regions_and_voxels_nobody_annotated(autoseg, regions, tmp_path, stage):
     scores = whole_path(autoseg, regions, stage, tmp_path)
-    assert list(scores["brain_6"]) == ["whole", "core"]
+    assert list(scores["brain_6"]) == ["whole", "core", "label 1"]
     label_map, grid = read_label_map(tmp_path / "predictions" / "brain_6.nii.gz")
     assert grid.shape == (12, 20, 18)
     assert set(np.unique(label_map)) <= {0, 1, 2}

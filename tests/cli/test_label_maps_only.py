@@ -30,7 +30,7 @@ def test_check_says_that_images_are_missing_once(autoseg, label_maps):
     assert ran.code == 1
     problem, remedy = WITHOUT.split(". ", 1)
     assert ran.out == f"dataset: {problem}\n{remedy}\n"
-    assert "5 cases read: 1 errors, 0 warnings." in ran.err
+    assert "5 cases read: 1 error, 0 warnings." in ran.err
 
 
 def test_the_way_from_label_maps_to_a_plan_and_with_images_to_another(autoseg, label_maps, tmp_path):

@@ -15,11 +15,14 @@ OPTIONS = {
     "check": "--jobs",
     "fingerprint": "--workspace --jobs",
     "plan": "--workspace --device --memory --minutes --like --set --name --output --explain --jobs",
-    "preprocess": "--workspace --stage --plan --jobs",
-    "train": "--workspace --stage --fold --plan --set --device --workers --jobs",
+    "preprocess": "--workspace --stage --plan --group-by --stratify --jobs",
+    "train": "--workspace --stage --fold --group-by --stratify --plan --set --device --workers --tensorboard --jobs",
     "predict": "--output --no-tta --probabilities --device",
-    "evaluate": "--output --jobs",
-    "run": "--workspace --stage --folds --device --memory --minutes --like --set --name --dry-run --workers --jobs",
+    "evaluate": "--output --tolerance --missing --region --jobs",
+    "run": (
+        "--workspace --stage --folds --group-by --stratify --device --memory --minutes --like --set --name --dry-run "
+        "--workers --jobs"
+    ),
     "demo": "--output --minutes",
 }
 ARGUMENTS = {"predict": "MODEL INPUT...", "evaluate": "PREDICTIONS REFERENCES", "demo": ""}
@@ -66,6 +69,7 @@ def test_help_loads_nothing_heavy():
         (["plan", "a", "--minutes", "-1"], "Invalid value for '--minutes': -1 is not a number above 0"),
         (["run", "a", "--minutes", "inf"], "Invalid value for '--minutes': inf is not a number above 0"),
         (["plan", "a", "--minutes", "nan"], "Invalid value for '--minutes': nan is not a number above 0"),
+        (["plan", "a", "--minutes", "1e-9"], "for '--minutes': 1e-09 minutes are too few: 0.01 is the least"),
         (["plan", "a", "--memory", "0"], "Invalid value for '--memory': 0 is not a number above 0"),
         (["plan", "a", "--device", "tpu"], "'tpu' is none of auto, cpu, cuda, mps"),
         (["train", "a", "--device", "tpu"], "'tpu' is none of auto, cpu, cuda, mps"),

@@ -32,7 +32,7 @@ def test_a_faulty_key_is_a_finding_of_the_check_and_stops_the_rest(autoseg, own_
     ran = autoseg("check", own_kidneys, "--jobs", 1)
     assert ran.code == 1
     assert ran.out.startswith(f"dataset: {fault}")
-    assert "5 cases read: 1 errors, 0 warnings." in ran.err
+    assert "5 cases read: 1 error, 0 warnings." in ran.err
     for command in ("fingerprint", "plan", "run"):
         ran = autoseg(command, own_kidneys, "-w", tmp_path / "work")
         assert ran.code == 2

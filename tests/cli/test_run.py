@@ -30,7 +30,7 @@ def test_a_dry_run_trains_nothing(autoseg, kidneys, tmp_path):
     assert ran.code == 0
     for stage in ("2d", "3d_fullres"):
         for fold in (0, "all"):
-            assert f"{stage}, fold {fold}: to train, 1 epochs" in ran.err
+            assert f"{stage}, fold {fold}: to train, 1 epoch" in ran.err
     assert sorted(path.name for path in work.rglob("*.*")) == ["default.json", "fingerprint.json"]
     assert not (work / "models").exists()
 
@@ -44,8 +44,9 @@ def test_a_gpu_by_its_number(autoseg, kidneys, tmp_path, monkeypatch, asked, tra
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr("autoseg.workflow.request.memory_gb", lambda device: 80.0)
     where = []
-    monkeypatch.setattr("autoseg.workflow.run_job", lambda *arguments: where.append(arguments[4]))
+    monkeypatch.setattr("autoseg.workflow.pipeline.run_job", lambda *arguments: where.append(arguments[4]))
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     options = ("--memory", 8, "--preset", "nnunet", "--stage", "2d", "--folds", 0, "--jobs", 1)
     ran = autoseg("run", kidneys, "-w", tmp_path, *asked, *options)

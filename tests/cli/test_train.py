@@ -48,13 +48,18 @@ def test_values_set_for_a_training(autoseg, finished, own_work, contents):
     assert len(model.training_cases) == 5
     before = contents(folder)
     assert autoseg(*command, *chosen).code == 0
-    ran = autoseg(*command)
+    assert autoseg(*command).code == 0  # for one epoch: it has had more
+    ran = autoseg(*command, "--set", "stages.2d.training.seed=5")
     assert ran.code == 2
     assert (
         "fold_all: this model was trained by another plan, on other cases, or on files that have changed since"
         in ran.err
     )
     assert contents(folder) == before
+    longer = autoseg(*command, "--set", "stages.2d.training.epochs=3")
+    assert longer.code == 0
+    assert "it is made longer: the learning rate goes on at" in longer.err
+    assert read_model(folder).trained["epochs"] == 3
 
 
 def test_an_interrupted_training_is_continued(autoseg, finished, own_work, monkeypatch):
@@ -81,7 +86,7 @@ def test_an_interrupted_training_is_continued(autoseg, finished, own_work, monke
     assert (refused.code, "the training has not finished" in refused.err) == (2, True)
     ran = autoseg(*command, *chosen)
     assert ran.code == 0
-    assert "continuing after epoch 0" in ran.err
+    assert "continuing after iteration 2" in ran.err
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert read_model(folder).trained["iterations"] == 6

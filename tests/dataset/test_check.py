@@ -97,8 +97,8 @@ def test_voxels_that_are_not_finite(write_dataset, write_volume, value, count):
     assert only(check(folder)) == Finding(
         "error",
         "b",
-        f"channel 1 ('T2'): {path}: {count} voxels are NaN or infinite ({count} in channel 0). "
-        "Replace them by the value of the background.",
+        f"channel 1 ('T2'): {path}: {count} {'voxel is' if count == 1 else 'voxels are'} NaN or infinite "
+        f"({count} in channel 0). Replace them by the value of the background.",
         "Until then, leave the case out of the dataset.",
     )
 
@@ -180,6 +180,15 @@ def test_no_cases(write_dataset):
     assert str(finding) == (
         f"dataset: {folder} holds no training cases\n"
         "Put images and label maps where the layout expects them (nnU-Net: imagesTr and labelsTr)."
+    )
+
+
+def test_a_single_case_can_be_trained_on_but_not_validated(write_dataset):
+    finding = only(check(write_dataset(names=("a",), numTraining=1)))
+    assert can_train([finding])
+    assert str(finding) == (
+        "dataset: there is one training case: a model that learns from it cannot be validated\n"
+        "Add cases with label maps, or train without validation (--folds all; autoseg train … --fold all)."
     )
 
 

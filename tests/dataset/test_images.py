@@ -379,5 +379,5 @@ def test_voxels_of_a_negative_size(tmp_path):
     with pytest.raises(DatasetError) as refused:
         read_grid(path)
     assert str(refused.value) == (
-        f"{path}: voxels of -2 × 1 × 1 mm. Correct the spacing in the file's header: it is above 0."
+        f"{path}: voxels of -2 × 1 × 1 mm. Correct the spacing in the file's header: it lies between 1e-06 and 100000."
     )

@@ -155,7 +155,7 @@ def test_a_dataset_stands_for_its_test_cases_or_else_its_training_cases(write_da
         (
             ["a.nii.gz"],
             2,
-            "case 'a': 1 channels in a.nii.gz, but the model takes 2. "
+            "case 'a': 1 channel in a.nii.gz, but the model takes 2. "
             "Give one file a channel, NAME_0000 to NAME_0001, or one file that holds them all.",
         ),
         (["a_0000.nii.gz", "a_0001.nii.gz"], 1, "case 'a': 2 channels in a_0000.nii.gz, a_0001.nii.gz, but the model"),

@@ -136,5 +136,5 @@ def test_descriptions_written_before_there_was_the_field_are_read():
 
 
 def test_a_description_has_one_entry_a_channel():
-    with pytest.raises(ValueError, match=r"normalisation has 2 entries for 1 channels \(CT\): give one a channel"):
+    with pytest.raises(ValueError, match=r"normalisation has 2 of 1 entries \(CT\): give one a channel"):
         Description(name="d", channels=("CT",), labels=LABELS, normalisation=("ct", None))

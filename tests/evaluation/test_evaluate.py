@@ -30,15 +30,70 @@ def write(folder: Path, maps: Mapping[str, list[int]], grid: Grid = GRID) -> Pat
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_folders_are_paired_by_name(tmp_path: Path, jobs: int) -> None:
     predictions = write(tmp_path / "predictions", {"b.nii.gz": [0, 1, 1, 0], "a.nii.gz": [0, 0, 0, 0]})
-    references = write(
-        tmp_path / "labelsTr", {name: [0, 1, 0, 0] for name in ("a.nii.gz", "b.nrrd", "c.nii.gz", "d.nii.gz")}
-    )
+    references = write(tmp_path / "labelsTr", {name: [0, 1, 0, 0] for name in ("a.nii.gz", "b.nrrd")})
     (predictions / "plan.json").write_text("{}")
     (predictions / ".b.nii.gz.17.tmp.nii.gz").write_text("half-written")
     scores = evaluate(predictions, references, LABELS, jobs=jobs)
     assert scores.dice == {"a": {"kidney": 0.0}, "b": {"kidney": pytest.approx(2 / 3)}}
     assert list(scores.dice) == ["a", "b"]
-    assert scores.unpredicted == ("c", "d")
+    assert (scores.unpredicted, scores.counted_as_empty, scores.averaged) == ((), (), ("kidney",))
+
+
+@pytest.fixture
+def one_of_three(tmp_path: Path) -> tuple[Path, Path]:
+    predictions = write(tmp_path / "predictions", {"b.nii.gz": [0, 1, 1, 0]})
+    maps = {"a.nii.gz": [0, 1, 0, 0], "b.nii.gz": [0, 1, 1, 0], "c.nii.gz": [0, 0, 0, 0]}
+    return predictions, write(tmp_path / "labelsTr", maps)
+
+
+def test_a_missing_prediction_is_an_error(one_of_three: tuple[Path, Path]) -> None:
+    predictions, references = one_of_three
+    with pytest.raises(DatasetError) as error:
+        evaluate(*one_of_three, LABELS, jobs=1)
+    assert str(error.value) == (
+        f"{predictions}: no prediction of a, c; there are references of them among the 3 in {references}. Predict what "
+        "is missing, or say what it counts as: --missing empty scores it as if nothing was found, --missing skip "
+        "leaves it out."
+    )
+    given = {name: references / f"{name}.nii.gz" for name in "ab"}
+    with pytest.raises(DatasetError, match="no prediction of a; there are references of it among the 2 given"):
+        evaluate(predictions, given, LABELS, jobs=1)
+
+
+def test_a_missing_prediction_may_count_as_empty(one_of_three: tuple[Path, Path]) -> None:
+    scores = evaluate(*one_of_three, LABELS, jobs=1, missing="empty")
+    assert scores.dice == {"a": {"kidney": 0.0}, "b": {"kidney": 1.0}, "c": {"kidney": None}}
+    assert (scores.counted_as_empty, scores.unpredicted) == (("a", "c"), ())
+    assert scores.cases["a"]["kidney"].hd95_mm == pytest.approx((2**2 + 2**2) ** 0.5)  # one slice of 2 × 2 pixels
+
+
+def test_a_missing_prediction_may_be_left_out(one_of_three: tuple[Path, Path]) -> None:
+    scores = evaluate(*one_of_three, LABELS, jobs=1, missing="skip")
+    assert scores.dice == {"b": {"kidney": 1.0}}
+    assert (scores.counted_as_empty, scores.unpredicted) == ((), ("a", "c"))
+
+
+def test_spacing_tolerance_and_regions(tmp_path: Path) -> None:
+    """Two voxels 3 mm apart along z; spacing comes from the files."""
+    grid = plain_grid((2, 1, 2), (3.0, 1.0, 1.0))
+    labels = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
+    predictions = write(tmp_path / "predictions", {"a.nii.gz": [1, 0, 0, 2]}, grid)
+    references = write(tmp_path / "references", {"a.nii.gz": [0, 0, 1, 2]}, grid)
+    scores = [
+        evaluate(predictions, references, labels, jobs=1, tolerance_mm=tolerance, regions={"both": (1, 2)})
+        for tolerance in (2.9, 3.0)
+    ]
+    assert [one.cases["a"]["kidney"].surface_dice for one in scores] == [0.0, 1.0]
+    assert [one.tolerance_mm for one in scores] == [2.9, 3.0]
+    assert scores[0].cases["a"]["kidney"].assd_mm == 3.0
+    assert scores[0].dice == {"a": {"kidney": 0.0, "tumour": 1.0, "both": 0.5}}
+    assert (scores[0].averaged, scores[0].mean) == (("kidney", "tumour"), 0.5)
+
+
+@pytest.mark.parametrize("tolerance_mm", [-1.0, float("nan"), float("inf")])
+def test_tolerance_that_is_none(tmp_path: Path, tolerance_mm: float) -> None:
+    with pytest.raises(ValueError, match=r"tolerance of (-1\.0|nan|inf) mm; it must be 0 or more"):
+        evaluate(tmp_path, tmp_path, LABELS, tolerance_mm=tolerance_mm)
 
 
 def test_references_by_name(tmp_path: Path) -> None:
@@ -108,6 +163,11 @@ def test_real_references_score_one_against_themselves(tmp_path: Path) -> None:
     references = DATA / "hippocampus" / "labelsTr"
     for file in sorted(references.glob("*.nii.gz"))[:3]:
         (tmp_path / file.name).symlink_to(file)
-    scores = evaluate(tmp_path, references, Labels(values={"background": 0, "anterior": 1, "posterior": 2}), jobs=2)
+    labels = Labels(values={"background": 0, "anterior": 1, "posterior": 2})
+    scores = evaluate(tmp_path, references, labels, jobs=2, missing="skip")
     assert scores.per_target == {"anterior": 1.0, "posterior": 1.0}
+    means = scores.means()["anterior"]
+    perfect = ("surface_dice", "lesion_recall", "iou")
+    assert {name: means[name].mean for name in perfect} == dict.fromkeys(perfect, 1.0)
+    assert (means["hd95_mm"].mean, means["assd_mm"].mean, means["volume_difference_ml"].mean) == (0, 0, 0)
     assert len(scores.unpredicted) == 197

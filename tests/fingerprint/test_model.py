@@ -49,6 +49,10 @@ def fingerprint():
     )
 
 
+def changed_case(**change):
+    return lambda content: content | {"cases": [content["cases"][0] | change]}
+
+
 def test_reads_what_it_wrote(tmp_path, fingerprint):
     path = tmp_path / "fingerprint.json"
     write_fingerprint(path, fingerprint)
@@ -61,8 +65,43 @@ def test_reads_what_it_wrote(tmp_path, fingerprint):
         (lambda content: content | {"format": 0}, "fingerprint of format 0; this version reads format 2."),
         (lambda content: [], "fingerprint of format None; this version reads format 2."),
         (lambda content: content | {"median_relative_size": "half"}, "field 'median_relative_size': "),
-        (lambda content: content | {"weather": "fair"}, "field 'weather': Extra inputs are not permitted."),
-        (lambda content: content | {"cases": [{"name": "a"}]}, "field 'cases.0.shape': Field required."),
+        (lambda content: content | {"weather": "fair"}, "field 'weather': no such field."),
+        (lambda content: content | {"cases": [{"name": "a"}]}, "field 'cases.0.shape': is missing."),
+        (lambda content: content | {"cases": []}, "field 'cases': must have 1 entry or more (found [])."),
+        (lambda content: content | {"labels": {}}, "field 'labels': nothing is known of any label."),
+        (
+            lambda content: content | {"labels": {"spleen": content["labels"]["liver"]}},
+            "labels are spleen, those of the dataset liver.",
+        ),
+        (
+            lambda content: content | {"intensities": content["intensities"] * 2},
+            "intensities must have one entry a channel (CT), not 2.",
+        ),
+        (lambda content: content | {"cases": content["cases"] * 2}, "2 cases are called 'a'."),
+        (lambda content: content | {"median_relative_size": 1.5}, "field 'median_relative_size': must be less than"),
+        (changed_case(name="../../x"), "field 'cases.0.name': '../../x' is no name of a case: files are named after"),
+        (changed_case(name=""), "field 'cases.0.name': '' is no name of a case: files are named after cases."),
+        (changed_case(orientation="QQQ"), "field 'cases.0.orientation': 'QQQ' is no orientation: three letters, one"),
+        (changed_case(orientation="LPL"), "field 'cases.0.orientation': 'LPL' is no orientation: three letters, one"),
+        (changed_case(shape=[4, 0, 6]), "field 'cases.0.shape.1': must be greater than or equal to 1 (found 0)."),
+        (changed_case(shape=[4, 5, 10**9]), "field 'cases.0.shape.2': must be less than or equal to 1000000 (found"),
+        (
+            changed_case(spacing_mm=[0, 1, 1]),
+            "field 'cases.0.spacing_mm.0': must be greater than or equal to 0.000001 (found 0).",
+        ),
+        (
+            changed_case(spacing_mm=[1, 1, 1e300]),
+            "field 'cases.0.spacing_mm.2': must be less than or equal to 100000 (found 1e+300).",
+        ),
+        (
+            changed_case(shape_after_crop=[4, 5, 7]),
+            "field 'cases.0': shape_after_crop (4, 5, 7) is larger than shape (4, 5, 6).",
+        ),
+        (changed_case(relative_size=0), "field 'cases.0.relative_size': must be greater than 0 (found 0)."),
+        (
+            lambda content: content | {"intensities": [content["intensities"][0] | {"percentile_00_5": 5}]},
+            "field 'intensities.0': from 0 to 2, most of them from 5 to 1.9: the smaller comes first.",
+        ),
     ],
 )
 def test_refuses_other_files(tmp_path, fingerprint, change, message):

@@ -96,7 +96,18 @@ def test_channels_under_the_name_of_version_1_and_no_number_of_cases(tmp_path):
         ("spacings", [[1, 1, float("inf")]] * 2, "field 'spacings.0' must hold a number above 0, not inf."),
         ("spacings", [[1, 1, "1"]] * 2, "field 'spacings.0' must hold a number above 0, not 1."),
         ("spacings", [[1, 1, True]] * 2, "field 'spacings.0' must hold a number above 0, not True."),
+        (
+            "spacings",
+            [[1, 1, 1], [1, 1e300, 1]],
+            "field 'spacings.1' must hold numbers from 1e-06 to 100000, not 1e+300.",
+        ),
+        ("spacings", [[1e-12, 1, 1]] * 2, "field 'spacings.0' must hold numbers from 1e-06 to 100000, not 1e-12."),
         ("shapes_after_crop", None, "field 'shapes_after_crop' is missing."),
+        (
+            "shapes_after_crop",
+            [[9, 9, 1e300]] * 2,
+            "field 'shapes_after_crop.0' must hold numbers from 1 to 1e+06, not 1e+300.",
+        ),
         (
             "shapes_after_crop",
             [[1, 1, 1], [9, 1.5, 1]],
@@ -138,6 +149,16 @@ def test_channels_under_the_name_of_version_1_and_no_number_of_cases(tmp_path):
             {"0": {**CHANNEL, "std": -1}, "1": CHANNEL},
             "field 'foreground_intensity_properties_per_channel.0.std' must not be below 0, and is -1.",
         ),
+        (
+            "foreground_intensity_properties_per_channel",
+            {"0": CHANNEL, "1": {**CHANNEL, "percentile_00_5": 400}},
+            "field 'foreground_intensity_properties_per_channel.1.percentile_00_5' is 400, above percentile_99_5, 302.",
+        ),
+        (
+            "median_relative_size_after_cropping",
+            8.75,
+            "field 'median_relative_size_after_cropping' is a share of the voxels, 1 at most, and not 8.75.",
+        ),
     ],
 )
 def test_faults_name_file_and_field(tmp_path, field, value, problem):
@@ -172,6 +193,11 @@ def test_files_that_are_none(tmp_path):
         read_nnunet_fingerprint(tmp_path)
     write(tmp_path, {**DATASET, "labels": {"kidney": 1}})
     with pytest.raises(DatasetError, match=r"dataset\.json: field 'labels' has no background"):
+        read_nnunet_fingerprint(tmp_path)
+    write(tmp_path, {**DATASET, "labels": {"background": 0, "kidney": -1}})
+    with pytest.raises(
+        DatasetError, match=r"dataset\.json: field 'labels' gives 'kidney' the value -1\. nnU-Net takes"
+    ):
         read_nnunet_fingerprint(tmp_path)
     write(tmp_path, {**DATASET, "normalization": ["ct"]})
     with pytest.raises(DatasetError, match=r"dataset\.json: field 'normalization' lists 1 schemes for"):

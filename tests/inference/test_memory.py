@@ -66,3 +66,10 @@ def test_sums_are_those_of_the_rows_that_windows_share(make_stage):
     low, tall = (inference_bytes(make_stage(patch), CT, SHAPE, CUDA) for patch in ((8, 8, 8), (16, 8, 8)))
     sums = 4 * (3 + 1) * 8 * 200 * 300
     assert tall - low == pytest.approx(sums, rel=0.05)
+
+
+@pytest.mark.parametrize(("patch", "rows"), [((8, 16, 16), 8), ((16, 16), 2)])  # some group ends in the next slice
+def test_an_image_that_nobody_can_hold_is_reckoned_with_all_the_same(make_stage, patch, rows):
+    side = 10**9
+    sums = 4 * (3 + 1) * rows * side**2  # float32; three outputs and the weights
+    assert inference_bytes(make_stage(patch), CT, (side, side, side), CUDA) == pytest.approx(sums, rel=1e-6)

@@ -7,10 +7,19 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from autoseg.dataset.labels import Labels, Region
-from autoseg.inference.sliding_window import grouped_windows, padded_shape, predict_rows, rows_held, window_of
+from autoseg.inference.sliding_window import (
+    grouped_windows,
+    padded_shape,
+    predict_rows,
+    rows_held,
+    window_of,
+    windows_at_once,
+)
 from autoseg.inference.tiles import window_starts
 from autoseg.networks import devices
 
@@ -245,8 +254,21 @@ def test_rows_come_in_order_and_none_is_held_longer_than_windows_overlap(make_st
     found = list(predict_rows([Identity()], torch.from_numpy(image(shape)), stage, TWO, CPU))
     assert sum(rows.shape[1] for rows in found) == shape[0]
     assert max(rows.shape[1] for rows in found) <= max(8, 32)
-    held = rows_held(grouped_windows(padded_shape(shape, stage), stage), window_of(stage))
-    assert held <= (8 if len(patch) == 3 else 32)
+    assert rows_held(padded_shape(shape, stage), stage) <= (8 if len(patch) == 3 else 32)
+
+
+sizes = st.integers(1, 40)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(patch=st.sampled_from([(4, 4, 4), (8, 4, 2), (8, 4)]), shape=st.tuples(sizes, sizes, sizes))
+def test_what_is_said_of_groups_without_listing_them_is_true_of_them(make_stage, patch, shape):
+    stage = make_stage(patch)
+    padded = padded_shape(shape, stage)
+    groups = grouped_windows(padded, stage)
+    assert windows_at_once(padded, stage) == max(map(len, groups))
+    touched = [group[-1].z + window_of(stage)[0] - group[0].z for group in groups]
+    assert rows_held(padded, stage) == max(touched)
 
 
 def air_stage(make_stage, patch=(4, 4, 4), **changes):

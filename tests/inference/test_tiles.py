@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.inference.tiles import window_starts, window_weights
+from autoseg.inference.tiles import window_count, window_starts, window_weights
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ def test_starts_are_those_of_nnunet(window, more, overlap):
     step = more / (count - 1) if count > 1 else 0
     published = [int(np.round(step * place)) for place in range(count)]
     assert window_starts(window + more, window, overlap) == sorted(set(published))
+    assert window_count(window + more, window, overlap) == len(set(published))
 
 
 E1, E2 = math.exp(-1), math.exp(-2)

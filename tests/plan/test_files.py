@@ -52,7 +52,8 @@ def test_a_plan_cannot_be_changed(plan):
             '{"format": 1, "budget": {}, "stages": {}}',
             "{path}: the plan breaks 2 rules\n"
             "  dataset: is missing\n"
-            "  stages: Dictionary should have at least 1 item after validation, not 0 (found {{}})",
+            "  stages: must have 1 entry or more (found {{}})\n"
+            "Mend the file, or remove it and derive the plan again with 'autoseg plan'.",
             id="rules",
         ),
     ],
@@ -82,23 +83,22 @@ FAULTS = [
     (
         "stages.2d.training",
         {"epochs": "ten"},
-        "stages.2d.training.epochs: Input should be a valid integer, "
-        'unable to parse string as an integer (found "ten")',
+        'stages.2d.training.epochs: must be a whole number (found "ten")',
     ),
     (
         "stages.2d.training",
         {"epochs": 0},
-        "stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+        "stages.2d.training.epochs: must be greater than or equal to 1 (found 0)",
     ),
     (
         "stages.2d.training",
         {"minutes": float("nan")},
-        "stages.2d.training.minutes: Input should be a finite number (found NaN)",
+        "stages.2d.training.minutes: must be a finite number (found NaN)",
     ),
     (
         "stages.2d.training",
         {"precision": "float64"},
-        "stages.2d.training.precision: Input should be 'float32', 'bfloat16' or 'float16' (found \"float64\")",
+        "stages.2d.training.precision: must be 'float32', 'bfloat16' or 'float16' (found \"float64\")",
     ),
     ("stages.2d.sampling", {"patch_size": [16, 24]}, "stages.2d.sampling.batch_size: is missing"),
     (
@@ -116,11 +116,11 @@ FAULTS = [
         3,
         "stages.2d: preprocessing.spacing_mm has 2 axes in a stage of 3 dimensions: (1.0, 0.5)",
     ),
-    ("stages.2d.dimensions", 4, "stages.2d.dimensions: Input should be 2 or 3 (found 4)"),
+    ("stages.2d.dimensions", 4, "stages.2d.dimensions: must be 2 or 3 (found 4)"),
     (
         "stages.2d.preprocessing.spacing_mm",
         [1.0, 0.0],
-        "stages.2d.preprocessing.spacing_mm.1: Input should be greater than 0 (found 0.0)",
+        "stages.2d.preprocessing.spacing_mm.1: must be greater than or equal to 0.000001 (found 0.0)",
     ),
     (
         "stages.2d.preprocessing.axis_order",
@@ -130,7 +130,7 @@ FAULTS = [
     (
         "stages.2d.preprocessing.normalisation",
         [{"kind": "zscore"}, {"kind": "none"}],
-        "plan: stages.2d.preprocessing.normalisation has 2 entries for 1 channels",
+        "plan: stages.2d.preprocessing.normalisation has 2 entries for 1 channel",
     ),
     (
         "stages.2d.preprocessing.normalisation.0",
@@ -140,8 +140,13 @@ FAULTS = [
     (
         "stages.2d.preprocessing.normalisation.0",
         {"kind": "z-score"},
-        "stages.2d.preprocessing.normalisation.0: Input tag 'z-score' found using 'kind' does not match any of the "
-        "expected tags: 'zscore', 'ct', 'rescale_0_1', 'rgb', 'none' (found {\"kind\": \"z-score\"})",
+        "stages.2d.preprocessing.normalisation.0: kind 'z-score' is none of 'zscore', 'ct', 'rescale_0_1', 'rgb', "
+        "'none'",
+    ),
+    (
+        "stages.2d.preprocessing.normalisation.0",
+        {"kind": "ct", "lower": 300, "upper": -100, "mean": 40, "std": 50},
+        "stages.2d.preprocessing.normalisation.0: lower 300 is above upper -100",
     ),
     # patches and strides (2, 4)
     (
@@ -177,18 +182,18 @@ FAULTS = [
     (
         "stages.2d.sampling.patch_size",
         [0, 4],
-        "stages.2d.sampling.patch_size.0: Input should be greater than 0 (found 0)",
+        "stages.2d.sampling.patch_size.0: must be greater than 0 (found 0)",
     ),
     # networks
     (
         "stages.2d.network.features",
         [4, 8, 16],
-        "stages.2d.network: kernels has 2 entries; with 3 stages it needs 3",
+        "stages.2d.network: kernels has 2 entries; with 3 levels, as many as features, it needs 3",
     ),
     (
         "stages.2d.network.decoder_convolutions",
         [2, 2],
-        "stages.2d.network: decoder_convolutions has 2 entries; with 2 stages it needs 1",
+        "stages.2d.network: decoder_convolutions has 2 entries; with 2 levels, as many as features, it needs 1",
     ),
     (
         "stages.2d.network.strides",
@@ -198,7 +203,7 @@ FAULTS = [
     (
         "stages.2d.network.strides",
         [[1, 1], [2, 0]],
-        "stages.2d.network.strides.1.1: Input should be greater than 0 (found 0)",
+        "stages.2d.network.strides.1.1: must be greater than 0 (found 0)",
     ),
     (
         "stages.2d.network.strides",
@@ -210,7 +215,7 @@ FAULTS = [
         [[3, 3], [3, 4]],
         "stages.2d.network: kernels must be odd, so that the output is as large as the input, not 4",
     ),
-    ("stages.2d.network.features", [0, 8], "stages.2d.network.features.0: Input should be greater than 0 (found 0)"),
+    ("stages.2d.network.features", [0, 8], "stages.2d.network.features.0: must be greater than 0 (found 0)"),
     (
         "stages.2d.network",
         {"features": [4, 8]},
@@ -219,8 +224,8 @@ FAULTS = [
     (
         "stages.2d.augmentation.0",
         {"probability": 0.1},
-        "stages.2d.augmentation.0: kind is missing. There is: blur, brightness, contrast, gamma, low_resolution, "
-        "mirror, noise, spatial.",
+        "stages.2d.augmentation.0: kind is missing. There is: batchgenerators, blur, brightness, contrast, copies, "
+        "gamma, low_resolution, mirror, noise, previous_binary, previous_components, spatial, zero_outside.",
     ),
     (
         "stages.2d.network",
@@ -230,14 +235,14 @@ FAULTS = [
     (
         "stages.2d.network",
         RESIDUAL | {"encoder_blocks": [1, 0]},
-        "stages.2d.network.encoder_blocks.1: Input should be greater than 0 (found 0)",
+        "stages.2d.network.encoder_blocks.1: must be greater than 0 (found 0)",
     ),
     (
         "stages.2d.loss",
         [{"kind": "dice", "smooth": -1}],
-        "stages.2d.loss.0.smooth: Input should be greater than or equal to 0 (found -1)",
+        "stages.2d.loss.0.smooth: must be greater than or equal to 0 (found -1)",
     ),
-    ("stages.2d.loss", [], "stages.2d.loss: Tuple should have at least 1 item after validation, not 0 (found [])"),
+    ("stages.2d.loss", [], "stages.2d.loss: must have 1 entry or more (found [])"),
     # augmentation
     (
         "stages.2d.augmentation.1",
@@ -247,7 +252,7 @@ FAULTS = [
     (
         "stages.2d.augmentation.1",
         {"kind": "noise", "probability": 1.5},
-        "stages.2d.augmentation.1.probability: Input should be less than or equal to 1 (found 1.5)",
+        "stages.2d.augmentation.1.probability: must be less than or equal to 1 (found 1.5)",
     ),
     (
         "stages.2d.augmentation.1",
@@ -269,10 +274,10 @@ FAULTS = [
     (
         "stages.2d.inference",
         {"overlap": 1.0},
-        "stages.2d.inference.overlap: Input should be less than or equal to 0.9 (found 1.0)",
+        "stages.2d.inference.overlap: must be less than or equal to 0.9 (found 1.0)",
     ),
     # the whole
-    ("name", "../other", "name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$' (found \"../other\")"),
+    ("name", "../other", "name: must match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$' (found \"../other\")"),
     (
         "dataset.labels",
         {"values": {"background": 0, "kidney": 1, "tumour": 1}},
@@ -281,7 +286,7 @@ FAULTS = [
     (
         "dataset.labels.regions",
         {"organ": {"values": [1], "paint": 1}},
-        "plan: stages.2d.loss: cross_entropy is for classes that exclude each other, and this dataset's regions "
+        "plan: stages.2d.loss.0: cross_entropy is for classes that exclude each other, and this dataset's regions "
         "overlap; take binary_cross_entropy",
     ),
 ]
@@ -303,7 +308,7 @@ def test_every_fault_has_its_line(data):
     assert str(refused.value).splitlines() == [
         "plan.json: the plan breaks 3 rules",
         "  stages.2d.sampling.batch_size: is missing",
-        "  stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+        "  stages.2d.training.epochs: must be greater than or equal to 1 (found 0)",
         "  stages.2d.training.sead: no such field; did you mean 'seed'?",
     ]
 
@@ -334,6 +339,12 @@ def test_a_value_set_by_hand(plan, setting, value):
     back = put(changed.model_dump(mode="json"), path, look_up(plan.model_dump(mode="json"), path))
     del back["decisions"][path]
     assert check_plan(back, "") == plan
+
+
+def test_a_file_that_begins_with_a_mark(tmp_path, data, plan):
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(data), encoding="utf-8-sig")  # as Windows' editors write it
+    assert read_plan(path) == plan
 
 
 def test_no_settings_no_change(plan):
@@ -387,13 +398,38 @@ def test_all_stages_at_once(data):
         (
             "stages.2d.training.epochs=0",
             "after --set stages.2d.training.epochs=0: the plan breaks one rule\n"
-            "  stages.2d.training.epochs: Input should be greater than or equal to 1 (found 0)",
+            "  stages.2d.training.epochs: must be greater than or equal to 1 (found 0)",
         ),
         (
             "stages.2d.sampling.patch_size=[20,21]",
             "after --set stages.2d.sampling.patch_size=[20,21]: the plan breaks one rule\n"
             "  stages.2d: sampling.patch_size [20, 21] is not divisible by the network's strides, [2, 4] in all; "
             "the nearest that works: [20, 20]",
+        ),
+        (
+            "stages.2d.sampling.patch_size=32",
+            "after --set stages.2d.sampling.patch_size=32: the plan breaks one rule\n"
+            "  stages.2d.sampling.patch_size: must be a list; write it as [16,24], which it was (found 32)",
+        ),
+        (
+            "stages.2d.network.kernels.1=3",
+            "after --set stages.2d.network.kernels.1=3: the plan breaks one rule\n"
+            "  stages.2d.network.kernels.1: must be a list; write it as [3,3], which it was (found 3)",
+        ),
+        (
+            "stages.2d.preprocessing.normalisation.0.kind=rgb",
+            "after --set stages.2d.preprocessing.normalisation.0.kind=rgb: the plan breaks one rule\n"
+            "  stages.2d.preprocessing.normalisation.0.inside_mask: no field of this part of the plan.\n"
+            "With another kind come other fields. Set the whole: --set "
+            '\'stages.2d.preprocessing.normalisation.0={"kind":"rgb"}\'',
+        ),
+        (
+            "stages.*.network.kind=residual_encoder_unet",
+            "after --set stages.*.network.kind=residual_encoder_unet: the plan breaks 2 rules\n"
+            "  stages.2d.network.encoder_blocks: is missing\n"
+            "  stages.2d.network.encoder_convolutions: no field of this part of the plan.\n"
+            "With another kind come other fields. Set the whole: --set "
+            '\'stages.2d.network={"kind":"residual_encoder_unet",…}\'',
         ),
     ],
 )
@@ -421,7 +457,10 @@ def test_schema_for_editors():
     assert parts["Training"]["properties"]["epochs"]["minimum"] == 1
     assert parts["Training"]["properties"]["precision"]["enum"] == ["float32", "bfloat16", "float16"]
     kinds = parts["Stage"]["properties"]["augmentation"]["items"]["discriminator"]["mapping"]
-    assert " ".join(sorted(kinds)) == "blur brightness contrast gamma low_resolution mirror noise spatial"
+    assert " ".join(sorted(kinds)) == (
+        "batchgenerators blur brightness contrast copies gamma low_resolution mirror noise previous_binary "
+        "previous_components spatial zero_outside"
+    )
     assert "rotation_degrees: range of the angle" in parts["Spatial"]["description"]  # what a field is for
 
 
@@ -472,7 +511,6 @@ def test_a_plan_may_take_the_place_of_a_plan_or_of_nothing(tmp_path, plan):
         ("text", "there already, and not a plan. Give another name."),
         ("/dev/null", "there already, and not a plan. Give another name."),
         ("", "not a place for a file. Give the name of a file, such as plan.json."),
-        ("text/plan.json", "not a place for a file. Give the name of a file, such as plan.json."),
     ],
 )
 def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
@@ -482,6 +520,9 @@ def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
     with pytest.raises(PlanError) as raised:
         check_target(target)
     assert str(raised.value) == f"{target}: {problem}"
+    with pytest.raises(PlanError) as raised:
+        check_target(tmp_path / "text" / "new" / "plan.json")
+    assert str(raised.value) == f"{tmp_path / 'text'}: a file, and a folder is needed there. Give another name."
 
 
 @pytest.mark.parametrize(

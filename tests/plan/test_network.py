@@ -56,10 +56,13 @@ def test_the_kind_says_what_it_is(kind, model, encoder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kernels": [[3, 3]]}, "kernels has 1 entries; with 2 stages it needs 2"),
-        ({"strides": [[1, 1]] * 3}, "strides has 3 entries; with 2 stages it needs 2"),
-        ({"ENCODER": [1, 3, 4]}, "ENCODER has 3 entries; with 2 stages it needs 2"),
-        ({"decoder_convolutions": [1, 1]}, "decoder_convolutions has 2 entries; with 2 stages it needs 1"),
+        ({"kernels": [[3, 3]]}, "kernels has 1 entry; with 2 levels, as many as features, it needs 2"),
+        ({"strides": [[1, 1]] * 3}, "strides has 3 entries; with 2 levels, as many as features, it needs 2"),
+        ({"ENCODER": [1, 3, 4]}, "ENCODER has 3 entries; with 2 levels, as many as features, it needs 2"),
+        (
+            {"decoder_convolutions": [1, 1]},
+            "decoder_convolutions has 2 entries; with 2 levels, as many as features, it needs 1",
+        ),
         ({"strides": [[1, 2], [2, 2]]}, "the first stage's stride must be all ones, not (1, 2)"),
         ({"kernels": [[3, 3], [3, 3, 3]]}, "kernels and strides have 2 and 3 axes; all need the same number"),
         ({"kernels": [[3, 3], [2, 3]]}, "kernels must be odd, so that the output is as large as the input, not 2"),

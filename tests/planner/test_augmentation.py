@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from autoseg.plan.augmentation import Range, ZeroOutside
+from autoseg.plan.preprocessing import ZScore
 from autoseg.planner.augmentation import augmentation
 
 
@@ -48,6 +50,28 @@ def test_order_and_probabilities_are_nnunets():
 
 def test_nothing_to_mirror():
     assert "mirror" not in [transform.kind for transform in augmentation((64, 64), ()).value]
+
+
+def test_surroundings_that_normalisation_left_at_0_stay_0():
+    inside, whole = ZScore(inside_mask=True), ZScore()
+    found = augmentation((64, 64), (0, 1), normalisation=(inside, whole, inside))
+    assert found.value[-1] == ZeroOutside(channels=(0, 2))
+    assert found.facts["zero_outside"] == (0, 2)
+    assert found.reason.endswith(" The surroundings, which normalisation left at 0, stay 0.")
+    assert augmentation((64, 64), (0, 1), normalisation=(whole,)).value[-1].kind == "mirror"
+
+
+def test_what_another_stage_predicted_is_varied_last():
+    found = augmentation((64, 64, 64), (0,), normalisation=(ZScore(inside_mask=True),), refines=True)
+    assert [one.kind for one in found.value[-4:]] == [
+        "mirror",
+        "zero_outside",
+        "previous_binary",
+        "previous_components",
+    ]
+    binary, components = found.value[-2:]
+    assert (binary.probability, binary.label_probability, binary.radius) == (0.4, 0.5, Range(low=1, high=8))
+    assert (components.probability, components.label_probability, components.largest_share) == (0.2, 0.5, 0.15)
 
 
 def test_reason():

@@ -58,7 +58,9 @@ def test_the_cascade_is_the_stage_at_full_resolution_after_the_one_at_low(abdome
     assert list(plan.stages) == ["2d", "3d_lowres", "3d_fullres", "3d_cascade"]
     cascade, volumes = plan.stages["3d_cascade"], plan.stages["3d_fullres"]
     assert cascade.previous == Previous(stage="3d_lowres", as_channels=True)
-    assert cascade.model_copy(update={"previous": None}) == volumes
+    *same, borders, parts = cascade.augmentation
+    assert (borders.kind, parts.kind) == ("previous_binary", "previous_components")
+    assert cascade.model_copy(update={"previous": None, "augmentation": tuple(same)}) == volumes
     assert plan.stages["3d_lowres"].previous is None
     assert plan.stages["3d_lowres"].preprocessing.spacing_mm > volumes.preprocessing.spacing_mm
     over_batch = {name: stage.loss[1].over_batch for name, stage in plan.stages.items()}

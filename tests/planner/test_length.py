@@ -32,6 +32,17 @@ def test_reason():
     )
 
 
+@pytest.mark.parametrize(
+    ("minutes", "seconds", "told"),
+    [
+        (0.01, 2, "In 0.01 minutes, at 2 s each, about 0.3 iterations can be done: not even one epoch of 10. "),
+        (1, 6, "In 1 minute, at 6 s each, about 10 iterations can be done: about 1 epoch of 10. "),
+    ],
+)
+def test_what_is_said_of_too_little_time(minutes, seconds, told):
+    assert training_length(minutes, seconds)["training.epochs"].reason.startswith(told)
+
+
 def test_times_are_written_without_exponents():
     """2000 hours, and 150 s an iteration."""
     assert training_length(120_000, 150)["training.minutes"].reason.startswith("In 120,000 minutes, at 150 s each, ")

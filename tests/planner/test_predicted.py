@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from autoseg.errors import PlanError
+from autoseg.fingerprint.model import CaseFacts
 from autoseg.plan.plan import Budget, Decision
 from autoseg.planner import derive_plan
 from autoseg.planner.machine import Machine
-from autoseg.planner.predicted import prediction_warnings
+from autoseg.planner.predicted import prediction_warnings, prepared_shape
 
 
 class Needs:
@@ -45,6 +47,7 @@ def test_what_is_told(hippocampus, machine):
         "margin": 0.05,
         "budget_gb": 8.0,
         "median_shape": [36, 50, 35],
+        "image_gb": 0.0,  # 252 kB
     }
     assert decision.rule == "predicted_memory"
     assert decision.reason == (
@@ -70,24 +73,39 @@ def test_a_prediction_that_does_not_fit_is_told(make_fingerprint, machine):
     assert enough.decisions["stages.3d_fullres.memory"].reason.endswith("takes 0.672 GB, margin included.")
 
 
-def decided(rule, **inference_gb):
+def decided(rule, image_gb=0.0, **inference_gb):
     return {
-        f"stages.{name}.memory": Decision(value={"training_gb": 5.0, "inference_gb": size}, rule=rule, reason="")
+        f"stages.{name}.memory": Decision(
+            value={"training_gb": 5.0, "inference_gb": size}, rule=rule, facts={"image_gb": image_gb}, reason=""
+        )
         for name, size in inference_gb.items()
     }
 
 
+LARGER_VOXELS = "set larger voxels (--set stages.STAGE.preprocessing.spacing_mm=[…])"
+
+
 @pytest.mark.parametrize(
-    ("device", "remedy"),
-    [("cuda", "predict on the processor (--device cpu)"), ("cpu", "predict where there is more memory")],
+    ("device", "image_gb", "remedy"),
+    [
+        # on the processor the image, once as it is and once padded, comes on top of the 12.06 GB
+        ("cuda", 10.0, "predict on the processor (--device cpu), in about 32.1 GB of its memory"),
+        ("cuda", 500.0, LARGER_VOXELS),
+        ("cpu", 500.0, "predict where there is more memory"),  # the image is counted already
+    ],
 )
-def test_one_warning_names_the_stages_that_do_not_fit(device, remedy):
-    decisions = decided("predicted_memory", **{"2d": 8.0, "3d_fullres": 9.14, "3d_cascade": 12.06})
+def test_one_warning_names_the_stages_that_do_not_fit(device, image_gb, remedy):
+    decisions = decided("predicted_memory", image_gb, **{"2d": 8.0, "3d_fullres": 9.14, "3d_cascade": 12.06})
     assert prediction_warnings(decisions, Budget(device=device, memory_gb=8)) == [
         "Predicting an image of median size is expected to take 9.14 GB with 3d_fullres, 12.1 GB with 3d_cascade, and "
         f"the budget has 8 GB. It may fail, in the validation after training as well: {remedy}, or cut images to the "
         "part that matters."
     ]
+
+
+def test_where_no_machine_has_the_memory_none_is_advised():
+    [told] = prediction_warnings(decided("predicted_memory", **{"2d": 1200.0}), Budget(device="cpu", memory_gb=8))
+    assert LARGER_VOXELS in told
 
 
 def test_no_warning_where_all_fit_or_nothing_was_predicted():
@@ -135,7 +153,46 @@ def test_images_have_fewer_voxels_at_a_low_resolution(make_fingerprint, make_mac
 
 
 @pytest.mark.parametrize("preset", ["nnunet", "nnunet-resenc-m"])
-def test_presets_of_nnunet_predict_nothing(hippocampus, machine, needs, preset):
+def test_what_the_networks_of_nnunet_need_is_predicted_as_well(hippocampus, machine, needs, preset):
     plan = derive_plan(hippocampus, Budget(device="cuda"), machine, preset=preset)
-    assert not needs.shapes
-    assert not [path for path in plan.decisions if path.endswith(".memory")]
+    assert set(needs.shapes.values()) == {(36, 50, 35)}
+    assert {plan.decisions[f"stages.{name}.memory"].value["training_gb"] for name in plan.stages} == {2.1}
+
+
+def case(shape=(100, 40, 60), spacing_mm=(1.0, 4.0, 2.0), cropped=(80, 40, 60), orientation="LPS"):
+    return CaseFacts(
+        name="a",
+        shape=shape,
+        spacing_mm=spacing_mm,
+        shape_after_crop=cropped,
+        relative_size=0.8,
+        orientation=orientation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({}, (80, 160, 120)),  # 80 × 1 mm, 40 × 4 mm, 60 × 2 mm
+        ({"crop_to_nonzero": False}, (100, 160, 120)),
+        ({"axis_order": (1, 0, 2), "spacing_mm": (4.0, 1.0, 2.0)}, (40, 80, 60)),
+        ({"axis_order": (1, 0, 2), "spacing_mm": (0.5, 2.0)}, (40, 160, 60)),  # slices across y, which stay
+        ({"orientation": "PSR"}, (120, 80, 160)),  # the array's first axis is the file's third: R, the old x
+    ],
+)
+def test_the_image_as_it_is_prepared(hippocampus, machine, changes, shape):
+    plan = derive_plan(hippocampus, Budget(device="cuda"), machine)
+    stage = plan.stages["3d_fullres"]
+    preprocessing = stage.preprocessing.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0), **changes})
+    assert prepared_shape(stage.model_copy(update={"preprocessing": preprocessing}), [case()]) == shape
+
+
+def test_images_that_no_machine_can_hold_are_refused(make_fingerprint, machine):
+    facts = make_fingerprint([(0.001, 0.001, 0.001)] * 5, [(30_000, 30_000, 30_000)] * 5)
+    with pytest.raises(PlanError) as refused:
+        derive_plan(facts, Budget(device="cuda"), machine)
+    assert str(refused.value) == (
+        "preprocessing.spacing_mm: with voxels of 0.001 × 0.001 × 0.001 mm the median image has 30000 × 30000 × "
+        "30000, more than any machine can hold (1,000,000,000,000). Set larger voxels, or correct the spacing in the "
+        "headers of the images."
+    )

@@ -12,15 +12,20 @@ from pydantic import BaseModel
 
 from autoseg.plan import Decision, Stage
 from autoseg.plan.augmentation import (
+    Batchgenerators,
     Blur,
     Brightness,
     Contrast,
+    Copies,
     Gamma,
     LowResolution,
     Mirror,
     Noise,
+    PreviousBinary,
+    PreviousComponents,
     Range,
     Spatial,
+    ZeroOutside,
 )
 from autoseg.plan.loss import BinaryCrossEntropy, CrossEntropy, SoftDice
 from autoseg.plan.network import PlainUNet
@@ -171,6 +176,28 @@ def test_normalisation_of_one_channel_and_of_several(how: Any, expected: str) ->
         (Gamma(), ["gamma: 30 % of the patches, to the power of 0.7 to 1.5"]),
         (Gamma(inverted=True), ["gamma, image inverted: 30 % of the patches, to the power of 0.7 to 1.5"]),
         (Mirror(axes=(2,)), ["mirroring: along y (axis 2 of the patch), half of the patches each"]),
+        (ZeroOutside(channels=(0,)), ["surroundings: what normalisation left at 0 is 0 again"]),
+        (PreviousBinary(), ["predicted borders: 40 % of the patches, 50 % of their labels, moved by 1 to 8 voxels"]),
+        (
+            PreviousComponents(),
+            [
+                "predicted parts: 20 % of the patches, 50 % of their labels, without one part of less than 15 % of the "
+                "patch"
+            ],
+        ),
+        (Batchgenerators(name="rician_noise"), ["rician_noise (batchgenerators): as by default"]),
+        (
+            Batchgenerators(name="median_filter", arguments={"filter_size": 3, "p_per_sample": 0.2}),
+            ["median_filter (batchgenerators): filter size 3, p per sample 0.2"],
+        ),
+        (
+            Copies(count=1, ways=((Noise(),), (Brightness(),))),
+            [
+                "copies: 1 of each patch, each varied in another of 2 ways",
+                "noise: 10 % of the patches, of standard deviation 0 to 0.1",
+                "brightness: 15 % of the patches, times 0.75 to 1.25",
+            ],
+        ),
     ],
 )
 def test_augmentation(transform: Any, expected: list[str]) -> None:
@@ -198,7 +225,7 @@ def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = list(models(field.annotation))
         whole = f"{prefix}{name}"
-        if not inner or whole in ("optimizer", "schedule"):
+        if not inner or whole in ("optimizer", "schedule", "stopping", "average"):
             yield whole
         else:
             yield from (path for one in inner for path in paths(one, f"{whole}."))

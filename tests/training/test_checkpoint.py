@@ -9,15 +9,21 @@ import pytest
 import torch
 
 from autoseg.errors import TrainingError
-from autoseg.training.checkpoint import RESUME, Checkpoint, read_checkpoint, write_checkpoint
+from autoseg.training.checkpoint import PREVIOUS, RESUME, Checkpoint, read_checkpoint, write_checkpoint
 
 
 def checkpoint(job="job"):
     return Checkpoint(
-        format=1,
+        format=2,
         job=job,
         iteration=9,
         seconds=1.5,
+        reserve_seconds=0.5,
+        epoch={"losses": [0.5, 0.25], "waited": 0.1, "seconds": 0.2, "skipped": 1, "rate": 0.01},
+        rate_share=0.5,
+        setbacks=1,
+        average={},
+        best={},
         rows=[{"epoch": 0, "dice": {"ball": None, "box": 0.25}, "mean_dice": None}],
         network={"weight": torch.arange(6.0).reshape(2, 3)},
         optimizer={"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.01}]},
@@ -60,9 +66,19 @@ def test_another_job(folder, job):
     with pytest.raises(TrainingError) as refused:
         read_checkpoint(folder, "job")
     assert str(refused.value) == (
-        f"{folder}: holds a training by another plan, on other cases, or on files that have changed since. "
-        "Remove the folder to train anew, or derive the new plan under another name (autoseg plan … --name NAME)."
+        f"{folder}: holds a training by another plan, on other cases, on files that have changed since, or by another "
+        "version of autoseg. Remove the folder to train anew, or derive the new plan under another name "
+        "(autoseg plan … --name NAME)."
     )
+
+
+def test_the_last_two_are_kept(folder):
+    for iteration in (1, 2, 3):
+        write_checkpoint(folder, checkpoint() | {"iteration": iteration})
+    assert sorted(file.name for file in folder.iterdir()) == [PREVIOUS, RESUME]
+    assert read_checkpoint(folder, "job")["iteration"] == 3
+    (folder / RESUME).unlink()  # killed between the two moves
+    assert read_checkpoint(folder, "job")["iteration"] == 2
 
 
 DAMAGE = {
@@ -83,11 +99,30 @@ def test_a_damaged_file(folder, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(TrainingError) as refused:
         read_checkpoint(folder, "job")
-    message = str(refused.value)
-    assert message.startswith(f"{path}: the checkpoint cannot be read (")
-    assert message.endswith("). Remove it to start this training over.")
-    assert "weights_only" not in message  # torch's advice to unpickle it all the same
-    assert len(message.splitlines()) == 1
+    assert str(refused.value) == (
+        f"{path}: the checkpoint cannot be read. Remove resume.pt to start this training over."
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_with_a_whole_one_before_it(folder, damage, caplog):
+    write_checkpoint(folder, checkpoint() | {"iteration": 1})
+    write_checkpoint(folder, checkpoint() | {"iteration": 2})
+    path = folder / RESUME
+    path.write_bytes(damage(path.read_bytes()))
+    assert read_checkpoint(folder, "job")["iteration"] == 1
+    assert [record.message for record in caplog.records] == [
+        f"warning: {path}: cannot be read; going on from the checkpoint before"
+    ]
+
+
+def test_two_damaged_files(folder):
+    for _ in range(2):
+        write_checkpoint(folder, checkpoint())
+    for name in (RESUME, PREVIOUS):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(TrainingError, match="nor the one before. Remove resume.pt and resume.previous.pt to start"):
+        read_checkpoint(folder, "job")
 
 
 class Malicious:

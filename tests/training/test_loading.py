@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from autoseg.errors import TrainingError, WorkspaceError
 from autoseg.training.augmentation import make_batch
 from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
 
+AGAIN = "Run the same command again to continue from the last checkpoint"
 KILLED = (
-    "a process that loads training patches was killed, most likely because memory ran out. "
-    "Run the same command again to continue from the last checkpoint, with fewer --workers."
+    r"a process that loads training patches was killed, most likely because memory ran out "
+    r"\(it had 0\.\d\d GB resident when it last gave a batch\)\. " + AGAIN + r", with fewer --workers\."
 )
 
 
@@ -177,6 +179,79 @@ def test_the_last_places_of_a_batch_are_foreground(make_stage, case_in_memory):
     assert hits[:, :4].mean() < 0.5
 
 
+BATCHGENERATORS = [
+    {"kind": "batchgenerators", "name": "elastic", "arguments": {"deformation_scale": [0, 0.2]}},
+    {"kind": "batchgenerators", "name": "rician_noise", "arguments": {"noise_variance": [0.1, 0.5]}},
+]
+SPATIAL = {"kind": "spatial", "rotation_probability": 1, "rotation_degrees": [{"low": -30, "high": 30}]}
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_transforms_of_batchgenerators_are_applied_where_patches_are_read(make_stage, prepared, dimensions):
+    """They change the samples, the same way whoever reads them, and neither patches nor turns."""
+    plain = PatchSource(prepared, make_stage(dimensions, augmentation=[SPATIAL]), TRAINING)
+    varied = PatchSource(prepared, make_stage(dimensions, augmentation=[*BATCHGENERATORS, SPATIAL]), TRAINING)
+    expected = read(varied, 0, 4, workers=0)
+    assert_same(read(varied, 0, 4, workers=2), expected)
+    for one, other in zip(arrays_of_samples(plain, 4), arrays_of_samples(varied, 4), strict=True):
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+        assert one.centre == other.centre
+        assert one.image.shape == other.image.shape
+        assert not np.array_equal(one.image, other.image)
+
+
+def test_validation_patches_are_not_varied(make_stage, prepared):
+    ways = [[SPATIAL], BATCHGENERATORS]
+    stages = [
+        make_stage(augmentation=augmentation)
+        for augmentation in ([], BATCHGENERATORS, [{"kind": "copies", "count": 1, "ways": ways}])
+    ]
+    plain, varied, copied = (arrays([PatchSource(prepared, stage, VALIDATION).batch(0)]) for stage in stages)
+    assert_same(varied, plain)
+    assert_same(copied, plain)
+
+
+def test_a_patch_and_its_copies(make_stage, prepared):
+    """Copies show the same patch, each in another of the ways; the ways take turns."""
+    ways = [[SPATIAL], [{"kind": "noise"}], BATCHGENERATORS]
+    stage = make_stage(
+        sampling={"batch_size": 6, "foreground_fraction": 0.5},
+        augmentation=[{"kind": "copies", "count": 2, "ways": ways}],
+    )
+    source = PatchSource(prepared, stage, TRAINING)
+    seen = set()
+    for iteration in range(20):
+        samples = source.batch(iteration)
+        for group in (samples[:3], samples[3:]):
+            original, *copies = group
+            assert original.way is None
+            assert original.matrix is None
+            assert len({copy.way for copy in copies}) == 2
+            seen |= {tuple(copy.way for copy in copies)}
+            for copy in copies:
+                assert (copy.matrix is None) == (copy.way != 0)
+                if copy.way == 1:  # the loader leaves it as it is
+                    np.testing.assert_array_equal(copy.image, original.image)
+                if copy.way == 2:
+                    assert not np.array_equal(copy.image, original.image)
+        assert not np.array_equal(samples[0].image, samples[3].image)
+    assert seen == {(a, b) for a in range(3) for b in range(3) if a != b}
+
+
+def test_as_many_groups_of_copies_are_foreground(make_stage, case_in_memory):
+    labels = np.zeros((16, 64, 64), dtype=np.int16)
+    labels[3, 50, 7] = 1
+    case = case_in_memory("speck", labels[None].astype(np.float32), labels, [np.argwhere(labels).astype(np.int32)])
+    stage = make_stage(
+        sampling={"batch_size": 8, "foreground_fraction": 0.25},
+        augmentation=[{"kind": "copies", "count": 1, "ways": [[{"kind": "noise"}]]}],
+    )
+    source = PatchSource([case], stage, TRAINING)
+    hits = np.array([[1 in sample.labels for sample in source.batch(iteration)] for iteration in range(30)])
+    assert hits[:, 6:].all()
+    assert hits[:, :6].mean() < 0.4
+
+
 def test_a_damaged_case_is_named(make_stage, prepared):
     absent = prepared[0].__class__("absent", prepared[0].folder)
     source = PatchSource([absent], make_stage(), TRAINING)
@@ -220,8 +295,55 @@ def test_a_reader_that_is_killed_is_an_error_and_not_a_wait(large_batches, monke
         killed = time.monotonic()
         for _ in range(100):
             next(batches)
-    assert str(refused.value) == KILLED
+    assert re.fullmatch(KILLED, str(refused.value))
     assert time.monotonic() - killed < 15
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # batchgenerators' own thread
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (lambda: os._exit(3), "ended with exit code 3"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "ended with SIGTERM"),
+        (
+            lambda: os.kill(os.getpid(), signal.SIGKILL),
+            "was killed, most likely because memory ran out",
+        ),
+    ],
+)
+def test_a_reader_that_ends_before_its_first_batch(make_stage, monkeypatch, end, told):
+    monkeypatch.setattr("autoseg.training.loading.PATIENCE_SECONDS", 0.2)
+    source = PatchSource([EndsTheProcess(end)], make_stage(), TRAINING)
+    with load_batches(source, 0, 1) as batches, pytest.raises(TrainingError) as refused:
+        next(batches)
+    assert str(refused.value) == f"a process that loads training patches {told}. {AGAIN}, with fewer --workers."
+
+
+class EndsTheProcess:
+    name = "fatal"
+
+    def __init__(self, end):
+        self.image = end
+
+
+@pytest.mark.timeout(60)
+def test_a_reader_that_is_stopped_is_waited_for_only_so_long(large_batches, monkeypatch):
+    monkeypatch.setattr("autoseg.training.loading.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("autoseg.training.loading.LONGEST_WAIT_SECONDS", 3.0)
+    with load_batches(large_batches, 0, 2) as batches, pytest.raises(TrainingError) as refused:
+        next(batches)
+        second = max(child.pid for child in multiprocessing.active_children())
+        os.kill(second, signal.SIGSTOP)
+        for _ in range(100):
+            next(batches)
+    assert re.fullmatch(
+        rf"process {second}, which loads training patches, has given no batch for 3 s"
+        r"(, with 0\.\d\d GB resident at the last one)?\. Was it stopped, or does its disk no longer answer\? "
+        rf"{AGAIN}\.",
+        str(refused.value),
+    )
     assert not multiprocessing.active_children()
 
 

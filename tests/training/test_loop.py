@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
+import signal
 from contextlib import contextmanager
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-from autoseg.errors import TrainingError
-from autoseg.training import Job, fit
+from autoseg.errors import TrainingError, TrainingStopped
+from autoseg.training import Job, fit, loop
 from autoseg.training.training_curves import draw_training_curves
 
-TIMES = ("minutes", "seconds", "data_wait")  # the only things in a log that differ from run to run
+TIMES = (
+    "minutes",
+    "seconds",
+    "data_wait",
+    "validation_seconds",
+)  # the only things in a log that differ from run to run
 
 
 @pytest.fixture(autouse=True)
 def _blank_pictures(monkeypatch):
     """Drawing takes longer than all else here."""
-    monkeypatch.setattr("autoseg.training.loop.draw_training_curves", lambda path, rows, title: path.write_bytes(b""))
+    monkeypatch.setattr("autoseg.training.log.draw_training_curves", lambda path, rows, title: path.write_bytes(b""))
 
 
 @pytest.fixture
@@ -44,6 +51,24 @@ def stops_after(steps):
             taken += 1
             if taken == steps:
                 raise KeyboardInterrupt
+
+        yield step
+
+    return progress
+
+
+def calls_after(steps, function):
+    """A progress display that calls something when a number of steps is taken."""
+
+    @contextmanager
+    def progress(description, total):
+        taken = -1
+
+        def step(done, note):
+            nonlocal taken
+            taken += 1
+            if taken == steps:
+                function()
 
         yield step
 
@@ -87,23 +112,24 @@ def test_a_training_learns(make_job, make_stage, folder, dimensions):
 
 
 def test_files(make_job, folder, monkeypatch):
-    monkeypatch.setattr("autoseg.training.loop.draw_training_curves", draw_training_curves)
+    monkeypatch.setattr("autoseg.training.log.draw_training_curves", draw_training_curves)
     trained = fit(make_job())
-    assert sorted(file.name for file in folder.iterdir()) == ["log.jsonl", "progress.png", "resume.pt"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        *("log.csv", "log.jsonl", "progress.png", "resume.previous.pt", "resume.pt")
+    ]
     assert (folder / "progress.png").read_bytes().startswith(b"\x89PNG")
     log = rows(folder)
     assert [row["epoch"] for row in log] == [0, 1, 2]
     for row in log:
         assert set(row) - {"step_bytes_predicted", "step_bytes_measured"} == {
             *("epoch", "minutes", "seconds", "data_wait", "learning_rate"),
-            *("train_loss", "validation_loss", "dice", "mean_dice"),
+            *("train_loss", "validation_loss", "dice", "mean_dice", "validation_seconds", "share"),
         }
         assert set(row["dice"]) == {"ball", "box"}
         assert 0 <= row["data_wait"] <= 1
     # The rate of an epoch's last step: 2, 5 and 8 of 9 were done before it.
     assert [row["learning_rate"] for row in log] == pytest.approx([0.01 * (1 - n / 9) ** 0.9 for n in (2, 5, 8)])
-    assert log[-1]["minutes"] * 60 == pytest.approx(sum(row["seconds"] for row in log))
-    assert trained.minutes == pytest.approx(log[-1]["minutes"])
+    assert sum(row["seconds"] for row in log) <= log[-1]["minutes"] * 60 <= trained.minutes * 60
 
 
 def test_the_memory_of_a_step_is_logged_once(make_job, folder, caplog):
@@ -126,7 +152,8 @@ def test_epochs_of_one_step(make_job, make_stage, folder):
 def test_a_prediction_that_is_far_off(make_job, monkeypatch, caplog):
     monkeypatch.setattr("autoseg.training.loop.training_bytes", lambda stage, dataset, device: 10**9)
     fit(make_job())
-    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    (record,) = (record for record in caplog.records if "memory of a step" in record.message)
+    assert record.levelname == "WARNING"
     assert record.message.startswith("memory of a step: predicted 1 GB, measured 0.000")
 
 
@@ -193,24 +220,39 @@ def test_killed_between_checkpoint_and_log(make_job, folder):
 @pytest.mark.parametrize("what", ["another plan", "other cases"])
 def test_another_training_in_the_same_folder(make_job, make_stage, prepared, folder, what):
     fit(make_job())
-    job = make_job(make_stage(training={"epochs": 4})) if what == "another plan" else make_job(cases=prepared[:4])
+    job = make_job(make_stage(training={"seed": 4})) if what == "another plan" else make_job(cases=prepared[:4])
     with pytest.raises(TrainingError) as refused:
         fit(job)
     assert str(refused.value) == (
-        f"{folder}: holds a training by another plan, on other cases, or on files that have changed since. "
-        "Remove the folder to train anew, or derive the new plan under another name (autoseg plan … --name NAME)."
+        f"{folder}: holds a training by another plan, on other cases, on files that have changed since, or by another "
+        "version of autoseg. Remove the folder to train anew, or derive the new plan under another name "
+        "(autoseg plan … --name NAME)."
     )
+
+
+class Clock:
+    """A clock that goes on by 3 seconds in a step, and by 2 in a validation."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def after(self, seconds, function):
+        def slow(*arguments):
+            self.now += seconds
+            return function(*arguments)
+
+        return slow
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that goes on by a second whenever the loop looks at it.
-
-    It does so three times a step, and three times an epoch besides (one of them in the first step's
-    count): a step takes 3 seconds, an epoch of n steps 3·n + 2.
-    """
-    seconds = iter(range(10**6))
-    monkeypatch.setattr("autoseg.training.loop.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    made = Clock()
+    monkeypatch.setattr(loop, "time", made)
+    monkeypatch.setattr(loop, "take_step", made.after(3, loop.take_step))
+    monkeypatch.setattr(loop, "validate_on_patches", made.after(2, loop.validate_on_patches))
+    return made
 
 
 def timed(make_stage):
@@ -219,13 +261,13 @@ def timed(make_stage):
 
 @pytest.mark.usefixtures("clock")
 def test_training_by_the_clock(make_job, make_stage, folder):
-    """Four epochs of 14 seconds are 56; two more steps are 62, and a minute is over."""
+    """Four epochs of 14 seconds are 56; one more step and a validation are 61, and a minute is over."""
     trained = fit(make_job(timed(make_stage)))
-    assert (trained.epochs, trained.iterations) == (5, 18)
-    assert [row["seconds"] for row in rows(folder)] == [14, 14, 14, 14, 8]
-    assert trained.minutes == pytest.approx(64 / 60)
-    # The rate follows the clock, too: the last step begins at 59 seconds.
-    assert rows(folder)[-1]["learning_rate"] == pytest.approx(0.01 * (1 - 59 / 60) ** 0.9)
+    assert (trained.epochs, trained.iterations) == (5, 17)
+    assert [row["seconds"] for row in rows(folder)] == [14, 14, 14, 14, 5]
+    assert trained.minutes == pytest.approx(61 / 60)
+    # The rate follows the clock, too: the last step begins at 56 of the 58 seconds that there are for steps.
+    assert rows(folder)[-1]["learning_rate"] == pytest.approx(0.01 * (1 - 56 / 58) ** 0.9)
 
 
 @pytest.mark.usefixtures("clock")
@@ -236,8 +278,180 @@ def test_training_by_the_clock_continued(make_job, make_stage, tmp_path, folder)
     interrupt(job, 10)
     assert [row["seconds"] for row in rows(folder)] == [14, 14]
     found = fit(job)
-    assert_same(found.weights, expected.weights)
-    assert rows(folder) == rows(tmp_path / "uninterrupted")
+    assert len(rows(folder)) == len(rows(tmp_path / "uninterrupted"))
+    assert found.minutes == pytest.approx(expected.minutes, abs=3 / 60)
+
+
+def test_long_epochs_are_saved_in_between(make_job, make_stage, tmp_path, folder, clock):
+    """And gone on with from there, to the same weights."""
+    stage = make_stage(training={"epochs": 1, "iterations_per_epoch": 500, "validation_iterations": 1})
+    expected = fit(make_job(stage, where=tmp_path / "uninterrupted"))
+    interrupt(make_job(stage), 300)  # 900 seconds, of 600 between two checkpoints
+    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 201
+    assert_same(fit(make_job(stage)).weights, expected.weights)
+    assert timeless(folder) == timeless(tmp_path / "uninterrupted")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_stops_with_a_checkpoint(make_job, tmp_path, folder, number):
+    """In the middle of an epoch; nothing is lost, and it is the same training afterwards."""
+    expected = fit(make_job(where=tmp_path / "uninterrupted"))
+    with pytest.raises(TrainingStopped) as stopped:
+        fit(make_job(), calls_after(4, lambda: os.kill(os.getpid(), number)))
+    assert str(stopped.value).startswith(
+        "stopped, with a checkpoint: Balls · tiny · fold 0, 44% done, after 4 iterations"
+    )
+    assert str(stopped.value).endswith("The same command goes on from there.")
+    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 4
+    assert signal.getsignal(number) != loop.interruption
+    assert_same(fit(make_job()).weights, expected.weights)
+    assert timeless(folder) == timeless(tmp_path / "uninterrupted")
+
+
+def test_asked_twice_it_ends_at_once(make_job, folder):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_job(), calls_after(4, twice))
+    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 3
+
+
+def test_asked_at_the_very_end_it_finishes(make_job):
+    assert fit(make_job(), calls_after(9, lambda: os.kill(os.getpid(), signal.SIGTERM))).iterations == 9
+
+
+def no_numbers(monkeypatch, *iterations):
+    """Losses that are no number at these calls of a step, counted over the whole test."""
+    take_step, calls = loop.take_step, iter(range(10**6))
+    monkeypatch.setattr(
+        loop, "take_step", lambda *arguments: math.nan if next(calls) in iterations else take_step(*arguments)
+    )
+
+
+def test_a_loss_that_is_no_number_is_skipped(make_job, folder, monkeypatch):
+    no_numbers(monkeypatch, 3, 5)
+    trained = fit(make_job())
+    assert (trained.iterations, [row.get("skipped") for row in rows(folder)]) == (9, [None, 2, None])
+    assert all(math.isfinite(row["train_loss"]) for row in rows(folder))
+
+
+def test_an_epoch_without_any_loss(make_job, make_stage, folder, monkeypatch):
+    no_numbers(monkeypatch, 2, 3)
+    fit(make_job(make_stage(training={"epochs": 3, "iterations_per_epoch": 2})))
+    assert [row["train_loss"] is None for row in rows(folder)] == [False, True, False]
+
+
+def test_several_in_a_row_go_back_to_the_last_checkpoint(make_job, folder, monkeypatch, caplog):
+    no_numbers(monkeypatch, 5, 6, 7)  # iterations 5, 6 and 7; the checkpoint is of iteration 3 and 6
+    trained = fit(make_job())
+    assert trained.iterations == 9
+    # Half of the planned rates from iteration 6 on.
+    assert [row["learning_rate"] for row in rows(folder)] == pytest.approx(
+        [part * 0.01 * (1 - n / 9) ** 0.9 for part, n in ((1, 2), (1, 5), (0.5, 8))]
+    )
+    assert [record.message for record in caplog.records if "no number" in record.message] == [
+        "warning: the loss became no number 3 times in a row at iteration 7: going back to iteration 6 with half the "
+        "learning rate"
+    ]
+
+
+def test_a_third_time_is_an_error(make_job, folder, monkeypatch):
+    interrupt(make_job(), 4)
+    before = (folder / "resume.pt").read_bytes()
+    monkeypatch.setattr(loop, "take_step", lambda *arguments: math.inf)
+    with pytest.raises(TrainingError) as refused:
+        fit(make_job())
+    assert str(refused.value) == (
+        "Balls · tiny · fold 0: the loss became no number 3 times in a row, for the 3rd time, at 0.125 of the planned "
+        "learning rate. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
+        "(--set stages.tiny.optimizer.learning_rate=0.001), or train in float32 "
+        "(--set stages.tiny.training.precision=float32). The last checkpoint is kept."
+    )
+    assert (folder / "resume.pt").read_bytes() == before
+
+
+def test_memory_that_runs_out(make_job, monkeypatch):
+    def run_out(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    monkeypatch.setattr(loop, "take_step", run_out)
+    with pytest.raises(TrainingError) as refused:
+        fit(make_job())
+    assert re.fullmatch(
+        r"the memory of cpu ran out on a batch of 2 patches of .* voxels: a step was predicted to take 0.00 GB "
+        r"\(CUDA out of memory. Tried to allocate 2.00 GiB.\). Derive a plan for less memory "
+        r"\(autoseg plan … --memory GB --name NAME\). End what else uses the device, if "
+        r"anything does. The last checkpoint is kept.",
+        str(refused.value),
+    )
+
+
+def test_it_stops_when_nothing_improves_with_the_best_weights(make_job, make_stage, folder):
+    """A tolerance that nothing meets: the first epoch stays the best."""
+    stage = make_stage(stopping={"quantity": "train_loss", "patience": 2, "tolerance": 100.0})
+    one = make_stage(training={"epochs": 1}, schedule={"kind": "constant"})
+    stage = stage.model_copy(
+        update={"schedule": one.schedule, "training": stage.training.model_copy(update={"epochs": 9})}
+    )
+    trained = fit(make_job(stage))
+    assert (trained.epochs, trained.kept) == (3, "best")
+    assert (
+        trained.stopped
+        == "the training loss has not improved for 2 epochs (best: " + trained.stopped.partition("best: ")[2]
+    )
+    assert_same(trained.weights, fit(make_job(one, where=folder.with_name("one"))).weights)
+
+
+@pytest.mark.parametrize(("decay", "kept"), [(0.5, None), (0.9999, None)])
+def test_the_better_of_last_and_average_is_kept(make_job, make_stage, folder, decay, kept):
+    trained = fit(make_job(make_stage(average={"decay": decay})))
+    last = rows(folder)[-1]
+    better = (last["average_mean_dice"] or 0) >= (last["mean_dice"] or 0)
+    assert trained.kept == ("average" if better else "last")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    assert_same(trained.weights, saved["average" if better else "network"])
+
+
+def test_an_average_continued_is_the_same(make_job, make_stage, tmp_path, folder):
+    stage = make_stage(average={"decay": 0.9})
+    fit(make_job(stage, where=tmp_path / "uninterrupted"))
+    interrupt(make_job(stage), 5)
+    fit(make_job(stage))
+    assert_same(
+        *(
+            torch.load(where / "resume.pt", weights_only=True)["average"]
+            for where in (folder, tmp_path / "uninterrupted")
+        )
+    )
+
+
+def test_a_longer_training_goes_on_from_the_end_of_the_shorter(make_job, make_stage, folder, caplog):
+    fit(make_job(make_stage(training={"epochs": 2})))
+    with caplog.at_level("INFO", logger="autoseg.training"):
+        trained = fit(make_job(make_stage(training={"epochs": 4})))
+    assert (trained.epochs, trained.iterations) == (4, 12)
+    assert [row["learning_rate"] for row in rows(folder)] == pytest.approx(
+        [0.01 * (1 - n / total) ** 0.9 for n, total in ((2, 6), (5, 6), (8, 12), (11, 12))]
+    )
+    assert "it is made longer: the learning rate goes on at 0.0054, after 0.002 at its end" in caplog.messages
+
+
+def test_a_label_that_is_never_found_is_told_of(make_job, make_stage, monkeypatch, caplog):
+    validate = loop.validate_on_patches
+
+    def without_box(*arguments):
+        scores = validate(*arguments)
+        return scores._replace(dice=scores.dice | {"box": 0.0})
+
+    monkeypatch.setattr(loop, "validate_on_patches", without_box)
+    fit(make_job(make_stage(training={"epochs": 6})))
+    said = [record.message for record in caplog.records if "Dice of 0" in record.message]
+    assert len(said) == 2  # after a third, and at the end
+    assert said[0].startswith(
+        "warning: box: a validation Dice of 0 in every epoch so far; the network does not find it."
+    )
 
 
 def said_of_types(caplog):
@@ -261,25 +475,6 @@ def test_a_training_goes_on_where_gradients_must_be_scaled(make_job, folder, mon
     monkeypatch.setattr("autoseg.training.step.computing_type", lambda device, precision: torch.float16)
     assert fit(make_job()).epochs == 3
     assert torch.load(folder / "resume.pt", weights_only=True)["scaler"]["scale"] > 1
-
-
-def test_an_image_with_nan(make_job, prepared, case_in_memory, folder):
-    interrupt(make_job(), 4)
-    before = (folder / "resume.pt").read_bytes()
-    broken = [
-        case_in_memory(
-            case.name,
-            np.full((1, 9, 24, 20), np.nan, np.float32),
-            np.zeros((9, 24, 20), np.int16),
-            record=case.record,
-        )
-        for case in prepared
-    ]
-    with pytest.raises(
-        TrainingError, match="^the loss became nan. Look for NaN or extreme values with 'autoseg check'"
-    ):
-        fit(make_job(cases=broken))
-    assert (folder / "resume.pt").read_bytes() == before
 
 
 def test_without_validation_cases_the_training_cases_are_scored(make_job, prepared, folder):

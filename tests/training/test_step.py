@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
 
 from autoseg.dataset import Labels
-from autoseg.errors import TrainingError
 from autoseg.training.augmentation import Batch
 from autoseg.training.losses import deep_loss
-from autoseg.training.step import build_optimizer, find_loss, lower_loss, make_learner, take_step
+from autoseg.training.step import find_loss, lower_loss, make_learner, take_step
 
 LABELS = Labels(values={"background": 0, "ball": 1, "box": 2})
 
@@ -140,21 +140,6 @@ def test_a_step_is_its_two_halves(make_stage, cpu):
     assert all(torch.equal(weights, expected[name]) for name, weights in halved.network.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adamw"])
-def test_on_a_gpu_the_optimiser_changes_all_weights_at_once(make_stage, cpu, kind):
-    """To the same values."""
-    learners = [learner_of(make_stage, cpu, optimizer={"kind": kind}) for _ in range(2)]
-    optimizer = build_optimizer(learners[1].stage.optimizer, learners[1].network, torch.device("cuda"))
-    assert [learners[0].optimizer.defaults["foreach"], optimizer.defaults["foreach"]] == [False, True]
-    learners[1].optimizer = optimizer
-    for number in range(2):
-        for learner in learners:
-            take_step(learner, batch(seed=number), 0.01)
-    expected = learners[0].network.state_dict()
-    for name, weights in learners[1].network.state_dict().items():
-        torch.testing.assert_close(weights, expected[name], rtol=1e-5, atol=1e-7)
-
-
 def test_the_seed_of_the_plan_decides_the_weights(make_stage, cpu):
     def weights(seed):
         return learner_of(make_stage, cpu, training={"seed": seed}).network.state_dict()["heads.0.weight"]
@@ -163,17 +148,19 @@ def test_the_seed_of_the_plan_decides_the_weights(make_stage, cpu):
     assert not torch.equal(weights(1), weights(2))
 
 
-@pytest.mark.parametrize(("voxel", "loss"), [(float("nan"), "nan"), (float("inf"), "nan")])
-def test_a_loss_that_is_not_finite(make_stage, cpu, voxel, loss):
+@pytest.mark.parametrize("voxel", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_changes_nothing(make_stage, cpu, voxel):
     learner = learner_of(make_stage, cpu)
     before = copy.deepcopy(learner.network.state_dict())
     data = batch()
     data.images[0, 0, 3, 3] = voxel
-    with pytest.raises(TrainingError) as refused:
-        take_step(learner, data, 0.01)
-    assert str(refused.value) == (
-        f"the loss became {loss}. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
-        "(--set stages.*.optimizer.learning_rate=0.001), or train in float32 "
-        "(--set stages.*.training.precision=float32). The last checkpoint is kept."
-    )
+    assert not math.isfinite(take_step(learner, data, 0.01))
+    assert all(torch.equal(weights, before[name]) for name, weights in learner.network.state_dict().items())
+
+
+def test_a_gradient_that_is_no_number_changes_nothing(make_stage, cpu):
+    learner = learner_of(make_stage, cpu)
+    before = copy.deepcopy(learner.network.state_dict())
+    next(learner.network.parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    assert math.isnan(take_step(learner, batch(), 0.01))
     assert all(torch.equal(weights, before[name]) for name, weights in learner.network.state_dict().items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from autoseg.errors import AutosegError, DatasetError, TrainingError, WorkspaceError
 from autoseg.workflow import pipeline
 from autoseg.workflow.pipeline import ModelJob, list_jobs, plan_dataset, run_job
-from autoseg.workflow.planning import Request
+from autoseg.workflow.request import Request
 
 ASKED = Request(device="cpu", memory_gb=4.0)
 
@@ -103,3 +104,17 @@ def test_a_job_is_prepared_for_trained_and_scored(dataset, plan, workspace):
     assert (folder / "validation" / "scores.json").is_file()
     assert list_jobs(dataset, plan, workspace, "2d", [2]) == [ModelJob("2d", 2, True)]
     assert run_job(ModelJob("2d", 2, True), dataset, plan, workspace, workers=0, jobs=1) == folder
+
+
+@pytest.mark.parametrize("folds", [None, [0]])
+def test_a_single_case_is_trained_on_without_validation_or_not_at_all(dataset, plan, workspace, folds):
+    alone = replace(dataset, cases=dataset.cases[:1])
+    with pytest.raises(WorkspaceError) as raised:
+        list_jobs(alone, plan, workspace, "2d", folds)
+    assert str(raised.value) == (
+        "fold 0 has nothing to train on: there is one training case: a model that learns from it cannot be validated. "
+        "Add cases with label maps, or train without validation (--folds all; autoseg train … --fold all)."
+    )
+    assert list_jobs(alone, plan, workspace, "2d", ["all"]) == [ModelJob("2d", "all", False)]
+    workspace.record_folds(alone)
+    assert workspace.read_fold("all") == ((alone.cases[0].name,), ())

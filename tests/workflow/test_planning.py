@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from autoseg.dataset import Labels
+from autoseg.dataset.folds import ONE_CASE
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import write_fingerprint
 from autoseg.plan import Budget, Decision, Timing, with_settings
 from autoseg.planner.normalisation import NOT_MEASURED, REPEAT, planned_without_images
 from autoseg.workflow import machine, planning
 from autoseg.workflow.like import retarget
-from autoseg.workflow.planning import Request, changed_plan, make_plan, plan_in_workspace, resolve_budget
+from autoseg.workflow.planning import changed_plan, make_plan, plan_in_workspace
+from autoseg.workflow.request import Request, budget_warnings, resolve_budget
 from autoseg.workflow.workspace import Workspace
 
 ASKED = Request(device="cpu", memory_gb=4.0)
@@ -232,7 +234,7 @@ def test_values_set_for_a_training(fingerprint, workspace):
     ],
 )
 def test_budgets(request_, budget, monkeypatch):
-    monkeypatch.setattr(planning, "memory_gb", lambda device: 12.345)
+    monkeypatch.setattr("autoseg.workflow.request.memory_gb", lambda device: 12.345)
     assert resolve_budget(request_) == budget
 
 
@@ -246,8 +248,72 @@ def test_a_gpu_by_its_number(monkeypatch):
     """The plan is for GPUs, of the memory that this one has."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(planning, "memory_gb", lambda device: {0: 80.0, 1: 11.0}[device.index])
+    monkeypatch.setattr("autoseg.workflow.request.memory_gb", lambda device: {0: 80.0, 1: 11.0}[device.index])
     assert resolve_budget(Request(device="cuda:1")) == Budget(device="cuda", memory_gb=11.0)
+
+
+ASSUMED = (
+    "No memory was given, and this machine has no device 'cuda' to ask: the plan assumes 8 GB. Give the memory of the "
+    "device it will be trained on (--memory GB)."
+)
+TOO_MUCH = (
+    "The plan is for 1,000,000,000 GB of memory, and this machine has 16 (cpu): a training here may run out of it. If "
+    "it is to be trained here, give what there is (--memory GB)."
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Request(device="cuda"), (ASSUMED,)),
+        (Request(device="cuda", memory_gb=8.0), ()),
+        (Request(device="cuda", preset="nnunet"), ()),  # for nnU-Net's own target, whatever there is
+        (Request(device="cpu", memory_gb=1e9), (TOO_MUCH,)),
+        (Request(device="cpu", memory_gb=16.0), ()),
+        (Request(), ()),  # takes half of what there is
+    ],
+)
+def test_what_is_said_of_the_memory(fingerprint, workspace, monkeypatch, asked, told):
+    monkeypatch.setattr("autoseg.workflow.request.machine_memory_bytes", lambda: 32e9)
+    monkeypatch.setattr("autoseg.workflow.request.memory_limit_bytes", lambda: 16e9)
+    assert budget_warnings(asked, resolve_budget(asked)) == told
+
+
+def test_what_is_said_of_the_memory_is_in_the_plan_and_shown(fingerprint, workspace, caplog):
+    plan = plan_in_workspace(fingerprint, workspace, "default", Request(device="cuda"))
+    assert plan.warnings == (ASSUMED,)
+    assert workspace.read_plan().warnings == (ASSUMED,)
+    assert f"warning: {ASSUMED}" in caplog.messages
+
+
+def test_a_single_case_is_told(fingerprint, workspace):
+    alone = fingerprint.model_copy(update={"cases": fingerprint.cases[:1]})
+    plan = plan_in_workspace(alone, workspace, "default", Request(device="cuda", memory_gb=8.0))
+    assert plan.warnings == (
+        "There is one training case: a model that learns from it cannot be validated. Add cases with label maps, or "
+        "train without validation (--folds all; autoseg train … --fold all).",
+    )
+
+
+def test_what_was_told_is_not_told_again(fingerprint, workspace, caplog):
+    alone = fingerprint.model_copy(update={"cases": fingerprint.cases[:1]})
+    asked = Request(device="cuda", memory_gb=8.0)
+    plan = plan_in_workspace(alone, workspace, "default", asked, told=[ONE_CASE])
+    assert len(plan.warnings) == 1
+    assert not [message for message in caplog.messages if "warning" in message]
+
+
+def test_too_little_time_is_told_in_measured_iterations(fingerprint, workspace, monkeypatch, caplog):
+    """At 3 s an iteration 0.01 minutes are 0.2 iterations, and 1000 take 50 minutes."""
+    monkeypatch.setattr(machine, "seconds_per_iteration", lambda stage, dataset, device: 3.0)
+    plan_in_workspace(fingerprint, workspace, "default", Request(device="cpu", memory_gb=4.0, minutes=0.01))
+    assert (
+        "warning: about 0.2 iterations of 3d_fullres fit 0.01 minutes on this machine as it is now, and 1000 are the "
+        "fewest that make a model worth having; give it 50 minutes or more, or an idle machine" in caplog.messages
+    )
+    caplog.clear()
+    plan_in_workspace(fingerprint, workspace, "long", Request(device="cpu", memory_gb=4.0, minutes=50))
+    assert not [message for message in caplog.messages if "fit" in message]
 
 
 # Which plan is used again
@@ -362,6 +428,8 @@ def test_the_stages_of_another_plan(fingerprint, plan, workspace):
         "stages.2d": "like",
         "stages.3d_fullres": "like",
         "stages.2d.training.seed": "hand-set",
+        "stages.2d.memory": "predicted_memory",  # after what was set by hand, which counts
+        "stages.3d_fullres.memory": "predicted_memory",
     }
 
 
@@ -397,6 +465,28 @@ def test_a_plan_made_without_images_is_not_taken(fingerprint, plan, workspace):
     assert {stage.preprocessing.normalisation[0].kind for stage in taken.stages.values()} == {"zscore"}
 
 
+def test_a_normalisation_set_in_part_was_still_not_measured(plan):
+    paths = [f"stages.{name}.preprocessing.normalisation" for name in plan.stages]
+    ct = {"kind": "ct", "lower": -79.0, "upper": 304.0, "mean": 101.0, "std": 76.9}
+    unmeasured = Decision(value=[ct], rule="x", facts={"foreground_intensities": NOT_MEASURED}, reason="x")
+    blind = with_settings(
+        plan, [f'{path}=[{{"kind":"ct","lower":-79,"upper":304,"mean":101,"std":76.9}}]' for path in paths]
+    )
+    blind = blind.model_copy(update={"decisions": dict.fromkeys(paths, unmeasured)})
+    in_part = with_settings(blind, ["stages.*.preprocessing.normalisation.0.upper=400"])
+    assert planned_without_images(in_part)
+    assert not planned_without_images(
+        with_settings(in_part, ['stages.*.preprocessing.normalisation=[{"kind":"zscore"}]'])
+    )
+
+
+def test_voxels_that_make_an_image_nobody_can_hold(fingerprint):
+    with pytest.raises(
+        PlanError, match=r"^stages\.2d\.preprocessing\.spacing_mm: with voxels of 0\.00001 × 0\.00001 mm the "
+    ):
+        make_plan(fingerprint, Budget(), settings=["stages.2d.preprocessing.spacing_mm=[1e-5,1e-5]"])
+
+
 @pytest.mark.usefixtures("arithmetic")
 @pytest.mark.parametrize(
     ("like", "settings", "memory_gb", "named"),
@@ -420,6 +510,17 @@ def test_a_plan_that_is_taken_fits_the_memory(fingerprint, plan, workspace, like
         plan_in_workspace(fingerprint, workspace, "taken", asked)
     assert str(raised.value).startswith(named)
     assert not workspace.path.exists()
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_what_was_taken_from_a_plan_of_nnunet_can_be_taken_again(fingerprint, plan, workspace):
+    """Its stages need more than 1 MB by prediction, and nnU-Net's rules found them to fit."""
+    other = plan.model_copy(update={"preset": "nnunet", "budget": Budget(memory_gb=0.001)})
+    first = plan_in_workspace(fingerprint, workspace, "a", Request(device="cpu", memory_gb=0.001, like=other))
+    second = plan_in_workspace(fingerprint, workspace, "b", Request(device="cpu", memory_gb=0.001, like=first))
+    assert second.stages == plan.stages
+    with pytest.raises(PlanError, match=r"--like b: stage 2d .* needs"):
+        plan_in_workspace(fingerprint, workspace, "c", Request(device="cpu", memory_gb=0.0009, like=second))
 
 
 @pytest.mark.usefixtures("arithmetic")

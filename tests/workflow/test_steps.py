@@ -59,6 +59,13 @@ def test_a_fingerprint_follows_its_dataset(own_dataset, workspace):
     assert "cyst" in fingerprint_in_workspace(relabelled, workspace, jobs=1).labels
 
 
+def test_a_fingerprint_without_intensities_is_made_anew_for_a_dataset_with_images(dataset, workspace, fingerprint):
+    fingerprint_in_workspace(dataset, workspace, jobs=1)
+    emptied = json.loads(workspace.fingerprint_file.read_text()) | {"intensities": [], "image_intensities": []}
+    workspace.fingerprint_file.write_text(json.dumps(emptied))
+    assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
+
+
 @pytest.fixture
 def stranger(tmp_path) -> Dataset:
     """A dataset that has no case in common with the others."""
@@ -142,6 +149,7 @@ def test_what_a_training_leaves(trained, plan, dataset):
     assert found == {
         "weights.safetensors",
         "model.json",
+        "log.csv",
         "log.jsonl",
         "progress.png",
         "resume.pt",
@@ -231,7 +239,7 @@ def test_an_unfinished_training_on_other_cases_is_not_continued(own_dataset, own
     (own_trained.fold_folder(plan, STAGE, 0) / "weights.safetensors").unlink()
     fewer = without(own_dataset, "kidneys_004")
     preprocess(fewer, plan, STAGE, own_trained, jobs=1)
-    with pytest.raises(TrainingError, match="holds a training by another plan, on other cases, or on files"):
+    with pytest.raises(TrainingError, match="holds a training by another plan, on other cases, on files"):
         train(plan, STAGE, 0, own_trained, workers=0)
 
 

@@ -2,6 +2,9 @@
 
 Comes in: samples as the loaders read them. Goes out: images (batch, channels, *patch) and class
 indices (batch, *patch), augmented in the plan's order.
+
+Samples are varied one by one: each draws transforms and sizes of its own, and even of a 2-D patch an
+operation fills a GPU longer than it takes to start it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoseg.plan.augmentation import Mirror, Spatial, Transform
+from autoseg.plan.augmentation import (
+    Batchgenerators,
+    Copies,
+    Mirror,
+    PreviousBinary,
+    PreviousComponents,
+    Spatial,
+    Transform,
+    ZeroOutside,
+)
 from autoseg.training.augmentation.intensity import (
     add_noise,
     blur,
@@ -23,9 +35,12 @@ from autoseg.training.augmentation.intensity import (
     change_gamma,
     lower_resolution,
 )
+from autoseg.training.augmentation.previous import change_borders, drop_components
 from autoseg.training.augmentation.spatial import sample_affine
 
-INTENSITY: dict[str, Callable[[Tensor, Any, np.random.Generator], Tensor]] = {
+Change = Callable[[Tensor, Any, np.random.Generator], None]
+
+INTENSITY: dict[str, Change] = {
     "noise": add_noise,
     "blur": blur,
     "brightness": change_brightness,
@@ -33,6 +48,8 @@ INTENSITY: dict[str, Callable[[Tensor, Any, np.random.Generator], Tensor]] = {
     "low_resolution": lower_resolution,
     "gamma": change_gamma,
 }
+PREVIOUS: dict[str, Change] = {"previous_binary": change_borders, "previous_components": drop_components}
+NEARLY_ZERO = 1e-3  # standard deviations; resampling leaves ripples of about as much around the object
 
 
 class Sample(NamedTuple):
@@ -43,12 +60,16 @@ class Sample(NamedTuple):
         labels: class indices (*source).
         matrix: affine map that is still to be applied, or None: the source is the patch.
         centre: voxel of the source where the patch's centre lies.
+        previous: how many of the last channels are labels that a previous stage predicted, one-hot.
+        way: which of the ways of `Copies` this copy is varied in; None: it is the patch as it is.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int16]
     matrix: NDArray[np.float64] | None
     centre: tuple[float, ...]
+    previous: int = 0
+    way: int | None = None
 
 
 class Batch(NamedTuple):
@@ -84,20 +105,60 @@ def make_batch(
         image = torch.from_numpy(sample.image).to(device, non_blocking=True)
         label = torch.from_numpy(sample.labels).to(device, non_blocking=True)
         if sample.matrix is not None:
-            image, label = sample_affine(image, label, sample.matrix, sample.centre, patch)
-        for transform in transforms:
-            image, label = _apply(transform, image, label, generator)
+            image, label = sample_affine(image, label, sample.matrix, sample.centre, patch, sample.previous)
+        image, label = _varied(image, label, transforms_of(transforms, sample.way), sample.previous, generator)
         images.append(image)
         labels.append(label)
     return Batch(torch.stack(images), torch.stack(labels))
 
 
-def _apply(transform: Transform, image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    if isinstance(transform, Spatial):
-        return image, label
-    if isinstance(transform, Mirror):
-        flipped = [axis for axis in transform.axes if generator.random() < 0.5]
-        return image.flip([axis + 1 for axis in flipped]), label.flip(flipped)
-    if generator.random() < transform.probability:
-        image = INTENSITY[transform.kind](image, transform, generator)
+def transforms_of(transforms: Sequence[Transform], way: int | None) -> Sequence[Transform]:
+    """The transforms of one sample: `Copies` stands for the way its copy is varied in.
+
+    >>> from autoseg.plan.augmentation import Blur, Noise
+    >>> transforms = (Copies(count=1, ways=((Noise(),), (Blur(), Noise()))), Mirror(axes=(0,)))
+    >>> [one.kind for one in transforms_of(transforms, 1)], [one.kind for one in transforms_of(transforms, None)]
+    (['blur', 'noise', 'mirror'], ['mirror'])
+    """
+    if not transforms or not isinstance(transforms[0], Copies):
+        return transforms
+    return (*(() if way is None else transforms[0].ways[way]), *transforms[1:])
+
+
+def _varied(
+    image: Tensor, label: Tensor, transforms: Sequence[Transform], previous: int, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """One sample with the transforms applied in their order."""
+    visible = len(image) - previous
+    outside = {id(one): _surroundings(image[list(one.channels)]) for one in transforms if isinstance(one, ZeroOutside)}
+    for transform in transforms:
+        match transform:
+            case Spatial() | Batchgenerators() | Copies():
+                pass  # the loader's
+            case Mirror(axes=axes):
+                flipped = [axis for axis in axes if generator.random() < 0.5]
+                image, label = image.flip([axis + 1 for axis in flipped]), label.flip(flipped)
+                outside = {key: mask.flip(flipped) for key, mask in outside.items()}
+            case ZeroOutside(channels=channels):
+                for channel in channels:
+                    image[channel].masked_fill_(outside[id(transform)], 0)
+            case PreviousBinary() | PreviousComponents():
+                if previous and generator.random() < transform.probability:
+                    PREVIOUS[transform.kind](image[visible:], transform, generator)
+            case _:
+                if generator.random() < transform.probability:
+                    INTENSITY[transform.kind](image[:visible], transform, generator)
     return image, label
+
+
+def _surroundings(channels: Tensor) -> Tensor:
+    """Where all channels are 0, and are so at the next voxel along each axis, too; (*patch), bool.
+
+    Within an object a single voxel may be 0 by chance, but not all of its neighbours.
+    """
+    empty = channels.abs().amax(0) < NEARLY_ZERO
+    inner = empty.clone()
+    for axis, size in enumerate(empty.shape):
+        for to, at in ((0, 1), (1, 0)):
+            inner.narrow(axis, to, size - 1).logical_and_(empty.narrow(axis, at, size - 1))
+    return inner

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from autoseg.plan.augmentation import Spatial
+from autoseg.training.augmentation.interpolation import interpolate
 
 
 def draw_affine(spatial: Spatial, dimensions: int, generator: np.random.Generator) -> NDArray[np.float64] | None:
@@ -47,57 +47,53 @@ def source_extent(matrix: NDArray[np.float64], patch: Sequence[int]) -> tuple[in
 
 
 def sample_affine(
-    image: Tensor, labels: Tensor, matrix: NDArray[np.float64], centre: Sequence[float], patch: Sequence[int]
+    image: Tensor,
+    labels: Tensor,
+    matrix: NDArray[np.float64],
+    centre: Sequence[float],
+    patch: Sequence[int],
+    previous: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Reads a patch through an affine map: images linear, labels linear one class at a time.
 
     Args:
-        image: (channels, *source).
+        image: (channels, *source), float32.
         labels: class indices (*source), int16.
         matrix: from `draw_affine`.
         centre: voxel of the source that the centre of the patch falls on.
         patch: size of what is returned.
+        previous: how many of the last channels are labels, one-hot; they are interpolated as labels are.
 
     Returns:
         The image (channels, *patch), 0 beyond the source, and labels (*patch), background beyond it.
     """
-    grid = _sampling_grid(matrix, centre, patch, image.shape[1:], image.device)
-    warped = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    return warped, _sample_classes(labels, grid)
+    visible = len(image) - previous
+    maps = [labels, _classes(image[visible:])] if previous else [labels]
+    warped, classes = _read(image[:visible], torch.stack(maps), matrix, centre, patch)
+    if previous:
+        numbers = torch.arange(1, previous + 1, device=image.device).view(-1, *[1] * len(patch))
+        warped = torch.cat((warped, (classes[1] == numbers).to(image.dtype)))
+    return warped, classes[0]
 
 
-def _sample_classes(labels: Tensor, grid: Tensor) -> Tensor:
-    """The class with the largest linearly interpolated share; ties go to the smaller class index."""
-    classes = torch.unique(labels)
-    best = torch.zeros(grid.shape[1:-1], dtype=torch.int16, device=labels.device)
-    if len(classes) == 1:
-        # Nothing to weigh against: the class itself inside the source, background beyond its edge.
-        inside = (grid[0].abs() <= 1).all(-1)
-        return torch.where(inside, classes[0], best)
-    largest = torch.full(best.shape, -1.0, device=labels.device)
-    for value in sorted(classes.tolist(), key=lambda c: (c < 0, c)):
-        share = (labels == value).to(grid.dtype)[None, None]
-        share = functional.grid_sample(share, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0, 0]
-        wins = share > torch.clamp(largest, min=0.0)
-        best[wins] = value
-        largest = torch.maximum(largest, share)
-    return best
+def _read(
+    images: Tensor, maps: Tensor, matrix: NDArray[np.float64], centre: Sequence[float], patch: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """`interpolate`; where slices stay slices they count as channels of a slice, and so have their map in common."""
+    slices = patch[0]
+    begin = centre[0] - (slices - 1) / 2
+    flat = len(patch) == 3 and bool((matrix[0] == (1, 0, 0)).all() and (matrix[1:, 0] == 0).all())
+    if not flat or not begin.is_integer() or begin < 0 or begin + slices > images.shape[1]:
+        return interpolate(images, maps, matrix, centre, patch)
+    across = [array[:, int(begin) : int(begin) + slices].flatten(0, 1) for array in (images, maps)]
+    warped, classes = interpolate(across[0], across[1], matrix[1:, 1:], centre[1:], patch[1:])
+    return warped.view(len(images), *patch), classes.view(len(maps), *patch)
 
 
-def _sampling_grid(
-    matrix: NDArray[np.float64],
-    centre: Sequence[float],
-    patch: Sequence[int],
-    source: Sequence[int],
-    device: torch.device,
-) -> Tensor:
-    """Coordinates for `grid_sample`: (1, *patch, axes), the axes reversed and scaled to -1…1."""
-    axes = [torch.arange(size, dtype=torch.float32, device=device) - (size - 1) / 2 for size in patch]
-    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    rows = torch.as_tensor(matrix.T.copy(), dtype=torch.float32, device=device)
-    voxels = offsets @ rows + torch.tensor(list(centre), dtype=torch.float32, device=device)
-    extent = torch.tensor([max(1, size - 1) for size in source], dtype=torch.float32, device=device)
-    return (2 * voxels / extent - 1).flip(-1)[None]
+def _classes(one_hot: Tensor) -> Tensor:
+    """Number of the channel, from 1, that is not 0; 0 where all are; int16."""
+    largest, channel = one_hot.max(0)
+    return torch.where(largest > 0, channel + 1, 0).to(torch.int16)
 
 
 def _rotation(angles: Sequence[float], dimensions: int, in_plane: bool) -> NDArray[np.float64]:

@@ -38,10 +38,17 @@ def source(seed=0):
     return np.random.default_rng(seed)
 
 
+def varied(change, image, transform, generator):
+    """A copy of the image, changed."""
+    image = image.clone()
+    change(image, transform, generator)
+    return image
+
+
 @pytest.mark.parametrize("std", [0.0, 0.1, 2.0])
 def test_noise(std):
     image = image_of((2, 40, 40, 40))
-    noise = (add_noise(image.clone(), Noise(std=exactly(std)), source()) - image).double()
+    noise = (varied(add_noise, image, Noise(std=exactly(std)), source()) - image).double()
     assert noise.std().item() == pytest.approx(std, rel=0.02, abs=1e-6)
     assert abs(noise.mean().item()) < 0.02 * max(std, 1e-6)
     if std:
@@ -53,7 +60,9 @@ def test_noise(std):
 def test_the_deviation_of_noise_is_drawn_uniformly():
     zeros = torch.zeros(1, 12, 12, 12)
     generator = source()
-    found = np.array([add_noise(zeros, Noise(std=Range(low=0.1, high=0.3)), generator).std() for _ in range(300)])
+    found = np.array(
+        [varied(add_noise, zeros, Noise(std=Range(low=0.1, high=0.3)), generator).std() for _ in range(300)]
+    )
     assert 0.095 < found.min() < 0.11
     assert 0.29 < found.max() < 0.315
     assert found.mean() == pytest.approx(0.2, abs=0.01)
@@ -64,12 +73,30 @@ def test_the_deviation_of_noise_is_drawn_uniformly():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_blur(shape, sigma):
     image = image_of(shape)
-    expected = [
-        ndi.gaussian_filter(channel.astype(np.float64), sigma, mode="nearest", radius=max(1, math.ceil(3 * sigma)))
-        for channel in image.numpy()
-    ]
-    blurred = blur(image, Blur(channel_probability=1, sigma=exactly(sigma)), source())
-    np.testing.assert_allclose(blurred.numpy(), np.stack(expected), atol=2e-5)
+    expected = [blurred(channel, [sigma] * channel.ndim) for channel in image.numpy()]
+    found = varied(blur, image, Blur(channel_probability=1, sigma=exactly(sigma)), source())
+    np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=2e-5)
+
+
+def blurred(channel, sigmas):
+    for axis, sigma in enumerate(sigmas):
+        radius = max(1, math.ceil(3 * sigma))
+        channel = ndi.gaussian_filter1d(channel.astype(np.float64), sigma, axis, mode="nearest", radius=radius)
+    return channel
+
+
+def test_each_axis_has_a_width_of_its_own():
+    """A single bright voxel spreads by the drawn width: its second moments are the kernels'."""
+    image = torch.zeros(400, 21, 21, 21)
+    image[:, 10, 10, 10] = 1
+    found = varied(blur, image, Blur(channel_probability=1, sigma=Range(low=0.5, high=1.0)), source()).double().numpy()
+    squares = (np.arange(21) - 10.0) ** 2
+    widths = np.sqrt([found.sum(axis=tuple({1, 2, 3} - {axis})) @ squares for axis in (1, 2, 3)])
+    # a kernel of voxels, cut off at three widths, is a little narrower than the curve it samples
+    assert 0.46 < widths.min() < 0.49
+    assert 0.97 < widths.max() < 1.0
+    assert widths.mean() == pytest.approx(0.74, abs=0.02)
+    assert np.abs(np.corrcoef(widths) - np.eye(3)).max() < 0.15
 
 
 @pytest.mark.parametrize("factor", [0.75, 1.0, 1.25])
@@ -77,7 +104,7 @@ def test_blur(shape, sigma):
 def test_brightness(shape, factor):
     image = image_of(shape)
     expected = image.numpy().astype(np.float64) * factor
-    brighter = change_brightness(image, Brightness(factor=exactly(factor)), source())
+    brighter = varied(change_brightness, image, Brightness(factor=exactly(factor)), source())
     np.testing.assert_allclose(brighter.numpy(), expected, rtol=1e-6)
 
 
@@ -89,7 +116,7 @@ def test_contrast(shape, factor):
     for channel in image.numpy().astype(np.float64):
         stretched = (channel - channel.mean()) * factor + channel.mean()
         expected.append(np.clip(stretched, channel.min(), channel.max()))
-    changed = change_contrast(image, Contrast(factor=exactly(factor)), source())
+    changed = varied(change_contrast, image, Contrast(factor=exactly(factor)), source())
     np.testing.assert_allclose(changed.numpy(), np.stack(expected), atol=1e-5)
 
 
@@ -105,7 +132,7 @@ def test_gamma(shape, power, inverted):
         raised = (raised - raised.mean()) / raised.std() * channel.std() + channel.mean()
         expected.append(sign * raised)
     before = image.double()
-    changed = change_gamma(image, Gamma(power=exactly(power), inverted=inverted), source()).double()
+    changed = varied(change_gamma, image, Gamma(power=exactly(power), inverted=inverted), source()).double()
     np.testing.assert_allclose(changed.numpy(), np.stack(expected), atol=2e-5)
     axes = tuple(range(1, image.dim()))
     torch.testing.assert_close(changed.mean(axes), before.mean(axes), atol=1e-5, rtol=1e-5)
@@ -116,10 +143,12 @@ def test_gamma(shape, power, inverted):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda image: change_gamma(image, Gamma(power=exactly(1.5)), source()),
-        lambda image: change_contrast(image, Contrast(factor=exactly(1.5)), source()),
-        lambda image: blur(image, Blur(channel_probability=1, sigma=exactly(1.0)), source()),
-        lambda image: lower_resolution(image, LowResolution(channel_probability=1, zoom=exactly(0.5)), source()),
+        lambda image: varied(change_gamma, image, Gamma(power=exactly(1.5)), source()),
+        lambda image: varied(change_contrast, image, Contrast(factor=exactly(1.5)), source()),
+        lambda image: varied(blur, image, Blur(channel_probability=1, sigma=exactly(1.0)), source()),
+        lambda image: varied(
+            lower_resolution, image, LowResolution(channel_probability=1, zoom=exactly(0.5)), source()
+        ),
     ],
     ids=["gamma", "contrast", "blur", "low resolution"],
 )
@@ -154,7 +183,7 @@ def test_low_resolution(shape, zoom, in_plane, small):
     image = image_of(shape)
     expected = np.stack([sampled_down_and_up(channel.astype(np.float64), small) for channel in image.numpy()])
     transform = LowResolution(channel_probability=1, zoom=exactly(zoom), in_plane=in_plane)
-    np.testing.assert_allclose(lower_resolution(image, transform, source()).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(varied(lower_resolution, image, transform, source()).numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +199,12 @@ def test_low_resolution(shape, zoom, in_plane, small):
 def test_half_of_the_factors_lie_below_one(limits, below_one):
     low, high = limits
     ones = torch.ones(4000, 1, 1)  # a channel is a draw
-    factors = change_brightness(ones, Brightness(factor=Range(low=low, high=high)), source()).double().flatten().numpy()
+    factors = (
+        varied(change_brightness, ones, Brightness(factor=Range(low=low, high=high)), source())
+        .double()
+        .flatten()
+        .numpy()
+    )
     assert low - 1e-6 <= factors.min()
     assert factors.max() <= high + 1e-6
     assert np.mean(factors < 1) == pytest.approx(below_one, abs=0.03)
@@ -186,14 +220,16 @@ def test_each_channel_is_drawn_on_its_own(kind, probability):
     image = image_of((600, 8, 8))
     before = image.clone()
     if kind == "blur":
-        changed = blur(image, Blur(channel_probability=probability, sigma=exactly(1.0)), source())
+        changed = varied(blur, image, Blur(channel_probability=probability, sigma=exactly(1.0)), source())
     else:
-        changed = lower_resolution(image, LowResolution(channel_probability=probability, zoom=exactly(0.5)), source())
+        changed = varied(
+            lower_resolution, image, LowResolution(channel_probability=probability, zoom=exactly(0.5)), source()
+        )
     touched = (changed != before).flatten(1).any(1).double().mean().item()
     assert touched == pytest.approx(probability, abs=0.08)
 
 
 def test_channels_get_numbers_of_their_own():
     image = torch.ones(3, 4, 4)
-    factors = change_brightness(image, Brightness(), source())[:, 0, 0].tolist()
+    factors = varied(change_brightness, image, Brightness(), source())[:, 0, 0].tolist()
     assert len(set(factors)) == 3

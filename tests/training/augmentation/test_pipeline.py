@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage as ndi
 
-from autoseg.plan.augmentation import Brightness, Contrast, Mirror, Noise, Range, Spatial
+from autoseg.plan.augmentation import (
+    Brightness,
+    Contrast,
+    Copies,
+    Mirror,
+    Noise,
+    PreviousBinary,
+    PreviousComponents,
+    Range,
+    Spatial,
+    ZeroOutside,
+)
 from autoseg.training.augmentation import Sample, make_batch
 
 
@@ -80,6 +92,71 @@ def test_a_sample_with_a_matrix_is_warped_to_the_patch(cpu):
     expected = np.rot90(one.labels, 2)[1:6, 2:7]
     np.testing.assert_array_equal(batch.labels[0], expected)
     np.testing.assert_allclose(batch.images[0, 0], expected, rtol=1e-4, atol=1e-2)
+
+
+def test_the_surroundings_of_an_object_stay_0(cpu):
+    """One channel is masked, the other is 0 there, too, but was not normalised inside the mask."""
+    inside = np.zeros((20, 24), bool)
+    inside[6:15, 5:18] = True
+    generator = np.random.default_rng(0)
+    image = np.where(inside, generator.normal(size=(2, 20, 24)), 0).astype(np.float32)
+    image[0, 10, 10] = 0  # by chance, amid the object
+    image[0, 0, 0] = 5e-4  # a ripple that resampling left
+    noise = Noise(probability=1, std=Range(low=1, high=1))
+    one = Sample(image, inside.astype(np.int16), None, (9.5, 11.5))
+    batch = batch_of([one], (noise, Mirror(axes=(0, 1)), ZeroOutside(channels=(0,))), cpu, seed=3)
+    labels = batch.labels[0] == 1
+    assert not torch.equal(labels, torch.from_numpy(inside))  # mirrored, and the mask with it
+    edge = torch.from_numpy(ndi.binary_dilation(labels.numpy()))  # a voxel beside the object is spared
+    assert (batch.images[0, 0][~edge] == 0).all()
+    assert (batch.images[0, 0][labels] != 0).all()
+    assert (batch.images[0, 1] != 0).all()
+
+
+def test_the_surroundings_are_those_before_other_transforms(cpu):
+    """Whatever the place of `ZeroOutside` in the list: what brightness makes 0 is no surroundings."""
+    dark = Brightness(probability=1, factor=Range(low=0, high=0))
+    noise = Noise(probability=1, std=Range(low=1, high=1))
+    one = sample((8, 8))
+    batch = batch_of([one], (dark, noise, ZeroOutside(channels=(0,))), cpu)
+    assert (batch.images != 0).all()
+
+
+@pytest.mark.parametrize("previous", [0, 2])
+def test_a_previous_stages_channels(cpu, previous):
+    """Intensity transforms leave them alone, mirroring and what is theirs do not."""
+    labels = np.zeros((16, 20), np.int16)
+    labels[3:9, 4:12], labels[10:14, 6:10] = 1, 2
+    one_hot = np.stack([labels == 1, labels == 2]).astype(np.float32)
+    image = np.concatenate((np.full((1, 16, 20), 2, np.float32), one_hot))
+
+    def images(*transforms):
+        return batch_of([Sample(image.copy(), labels.copy(), None, (7.5, 9.5), previous)], transforms, cpu).images[0]
+
+    twice = Brightness(probability=1, factor=Range(low=2, high=2))
+    assert (images(twice)[0] == 4).all()
+    np.testing.assert_array_equal(images(twice)[1:], one_hot * (1 if previous else 2))
+    theirs = (
+        PreviousBinary(probability=1, label_probability=1, radius=Range(low=5, high=5)),
+        PreviousComponents(probability=1, label_probability=1),
+    )
+    for transform in theirs:
+        changed = images(transform)
+        assert (changed[0] == 2).all()
+        assert np.array_equal(changed[1:], one_hot) == (previous == 0)
+    never = [transform.model_copy(update={"probability": 0.0}) for transform in theirs]
+    np.testing.assert_array_equal(images(*never)[1:], one_hot)
+
+
+def test_a_copy_is_varied_in_its_way_and_the_patch_in_none(cpu):
+    def times(factor):
+        return Brightness(probability=1, factor=Range(low=factor, high=factor))
+
+    copies = Copies(count=2, ways=((times(2),), (times(3), times(5))))
+    samples = [sample((4, 4))._replace(way=way) for way in (None, 1, 0)]
+    batch = batch_of(samples, (copies, times(7)), cpu)
+    for images, labels, factor in zip(batch.images[:, 0], batch.labels, (7, 7 * 3 * 5, 7 * 2), strict=True):
+        np.testing.assert_allclose(images, labels.float() * factor, rtol=1e-6)
 
 
 def test_the_generators_decide_everything(cpu):

@@ -1,0 +1,60 @@
+"""What is said when the memory of a device runs out in a step.
+
+Comes in: torch's error. Goes out: what the plan predicted, what could be had, and what would fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from autoseg.dataset import Description
+from autoseg.errors import TrainingError
+from autoseg.plan import Stage
+from autoseg.training.memory import training_bytes
+
+SHARE = 0.95  # of the memory that could be had, that a smaller batch may take
+
+
+@contextmanager
+def explained(stage: Stage, name: str, dataset: Description, device: torch.device) -> Iterator[None]:
+    """Inside, running out of memory is a `TrainingError` that says what would fit.
+
+    Args:
+        stage: that is trained.
+        name: of the stage in its plan.
+        dataset: its channels and labels.
+        device: where.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as problem:
+        had = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+        patch, size = " × ".join(map(str, stage.sampling.patch_size)), stage.sampling.batch_size
+        predicted = training_bytes(stage, dataset, device)
+        could = f", and {had / 1e9:.2f} GB could be had" if had else ""
+        remedy = _remedy(stage, name, dataset, device, had)
+        raise TrainingError(
+            f"the memory of {device} ran out on a batch of {size} patches of {patch} voxels: a step was predicted to "
+            f"take {predicted / 1e9:.2f} GB{could} ({str(problem).splitlines()[0]}). {remedy} End what else "
+            "uses the device, if anything does. The last checkpoint is kept."
+        ) from None
+
+
+def largest_batch(stage: Stage, dataset: Description, device: torch.device, available_bytes: float) -> int | None:
+    """The most patches a step of which fits; None where not even one does."""
+    for size in range(stage.sampling.batch_size - 1, 0, -1):
+        smaller = stage.sampling.model_copy(update={"batch_size": size})
+        if training_bytes(stage.model_copy(update={"sampling": smaller}), dataset, device) <= available_bytes:
+            return size
+    return None
+
+
+def _remedy(stage: Stage, name: str, dataset: Description, device: torch.device, had: float) -> str:
+    fitting = largest_batch(stage, dataset, device, SHARE * had) if had else None
+    if fitting:
+        return f"A batch of {fitting} would fit: --set stages.{name}.sampling.batch_size={fitting}."
+    less = f"{SHARE * had / 1e9:.1f}" if had else "GB"
+    return f"Derive a plan for less memory (autoseg plan … --memory {less} --name NAME)."

@@ -1,0 +1,112 @@
+"""Folds that are asked for: recorded, kept to, and checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoseg.dataset import Dataset, make_folds
+from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.fingerprint import write_fingerprint
+from autoseg.workflow.folds import ask_folds
+from autoseg.workflow.pipeline import chosen_folds
+from autoseg.workflow.preparation import preprocess
+
+PAIRS = r"_00([0-4])$"  # each of kidneys_000 to kidneys_004 by itself
+ODD = "case,patient\nkidneys_000,a\nkidneys_001,a\nkidneys_002,b\nkidneys_003,b\nkidneys_004,c\n"
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> str:
+    (tmp_path / "patients.csv").write_text(ODD)
+    return f"{tmp_path / 'patients.csv'}:patient"
+
+
+def validated(folds) -> list[set[str]]:
+    return sorted(({name[-1] for name in fold.validation} for fold in folds), key=sorted)
+
+
+def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
+    ask_folds(dataset, workspace, group_by=patients)
+    folds = workspace.folds_of(dataset)
+    assert validated(folds) == [{"0", "1"}, {"2", "3"}, {"4"}]
+    assert list(chosen_folds(dataset, workspace, None)) == [0, 1, 2]
+    preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
+    assert [workspace.read_fold(number) for number in range(3)] == list(folds)
+    assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": patients, "stratify": False}
+    with pytest.raises(WorkspaceError, match="no fold 3: this dataset has folds 0 to 2"):
+        chosen_folds(dataset, workspace, [3])
+
+
+def test_asking_again_replaces_them_and_asking_nothing_does_not(dataset, workspace, patients):
+    ask_folds(dataset, workspace, group_by=patients)
+    before = workspace.folds_file.read_bytes()
+    ask_folds(dataset, workspace)
+    assert workspace.folds_file.read_bytes() == before
+    ask_folds(dataset, workspace, group_by=PAIRS)
+    assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
+
+
+def test_nothing_asked_nothing_changed(dataset, plan, workspace):
+    ask_folds(dataset, workspace)
+    assert not workspace.path.exists()
+    assert workspace.folds_of(dataset) == make_folds(dataset)
+    workspace.record_folds(dataset)
+    assert "asked" not in json.loads(workspace.folds_file.read_text())
+
+
+def test_stratified(dataset, workspace):
+    """Each of five cases is a fold; which one differs from nnU-Net's order."""
+    ask_folds(dataset, workspace, stratify=True, jobs=1)
+    assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
+    assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": None, "stratify": True}
+
+
+def test_a_dataset_that_gained_a_case(own_dataset, workspace, patients):
+    ask_folds(own_dataset, workspace, group_by=patients)
+    for file in own_dataset.path.glob("*Tr/kidneys_004*"):
+        shutil.copy(file, file.with_name(file.name.replace("_004", "_009")))
+    grown = Dataset.open(own_dataset.path)
+    with pytest.raises(WorkspaceError) as raised:
+        workspace.folds_of(grown)
+    assert str(raised.value) == (
+        f"{workspace.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
+        "kidneys_009. Ask again (--group-by, --stratify), or remove the file to have nnU-Net's folds."
+    )
+    ask_folds(grown, workspace, group_by=r"_00(\d)")
+    assert len(workspace.folds_of(grown)) == 5
+    workspace.folds_file.unlink()
+    assert workspace.folds_of(grown) == make_folds(grown)
+
+
+def test_splits_of_the_dataset_stay_and_are_checked(own_dataset, workspace, patients):
+    names = [case.name for case in own_dataset.cases]
+    (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:2], "val": names[2:]}]))
+    split = Dataset.open(own_dataset.path)
+    ask_folds(split, workspace, group_by=patients)
+    assert workspace.folds_of(split) == make_folds(split)
+    (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:3], "val": names[3:]}]))
+    parted = Dataset.open(own_dataset.path)
+    with pytest.raises(DatasetError, match="fold 0 trains on 'kidneys_002' and validates on 'kidneys_003', all of gr"):
+        ask_folds(parted, workspace, group_by=patients)
+    with pytest.raises(DatasetError, match=r"brings splits of its own\. Remove them, or leave out --stratify\."):
+        ask_folds(parted, workspace, stratify=True)
+
+
+def test_splits_of_the_dataset_win_over_what_was_asked_before(own_dataset, workspace, patients):
+    ask_folds(own_dataset, workspace, group_by=patients)
+    names = [case.name for case in own_dataset.cases]
+    (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:2], "val": names[2:]}]))
+    split = Dataset.open(own_dataset.path)
+    assert workspace.folds_of(split) == make_folds(split)
+
+
+def test_the_workspace_of_another_dataset_is_left_alone(dataset, fingerprint, workspace, patients):
+    others = tuple(case.model_copy(update={"name": f"other_{case.name}"}) for case in fingerprint.cases)
+    write_fingerprint(workspace.fingerprint_file, fingerprint.model_copy(update={"cases": others}))
+    with pytest.raises(WorkspaceError, match="this workspace belongs to dataset"):
+        ask_folds(dataset, workspace, group_by=patients)
+    assert not workspace.folds_file.exists()
