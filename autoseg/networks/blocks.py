@@ -87,8 +87,10 @@ def initialise(module: nn.Module) -> None:
 
     For `nn.Module.apply`, which comes to a block after its parts. A block whose last norm is 0
     hands on what came in, so that a deep encoder learns as if it were shallow at first; Goyal et al.
-    2017, arXiv:1706.02677.
+    2017, arXiv:1706.02677. Weights that have shapes only are left alone.
     """
+    if any(weights.is_meta for weights in module.parameters(recurse=False)):
+        return
     if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         nn.init.kaiming_normal_(module.weight, a=SLOPE)
         if module.bias is not None:

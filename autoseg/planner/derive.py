@@ -81,7 +81,8 @@ def derive_plan(
         stage = stages[stage_name] = build_stage(parts)
         for path in sorted(parts):
             decisions[f"stages.{stage_name}.{path}"] = recorded(parts[path])
-        decisions[f"stages.{stage_name}.memory"] = recorded(predicted_memory(stage, fingerprint, budget, machine))
+        if not grounds.preset.as_nnunet:  # its rules ask nobody; tracing would take longer than all of them
+            decisions[f"stages.{stage_name}.memory"] = recorded(predicted_memory(stage, fingerprint, budget, machine))
     return Plan(
         name=name,
         dataset=fingerprint.dataset,

@@ -41,7 +41,7 @@ def glance(plan: Plan) -> list[str]:
             )
     memories = "".join(row[-1] for row in rows)
     if "-" in memories:
-        notes.append("-: not predicted.")
+        notes.append("-: nnU-Net's rules have an estimate of their own; training tells what a step takes.")
     if "*" in memories:
         notes.append("*: predicted before values of the stage were set by hand.")
     return [*lines, "", *wrapped(" ".join(notes), "  ", "  ")]

@@ -153,10 +153,10 @@ def test_images_have_fewer_voxels_at_a_low_resolution(make_fingerprint, make_mac
 
 
 @pytest.mark.parametrize("preset", ["nnunet", "nnunet-resenc-m"])
-def test_what_the_networks_of_nnunet_need_is_predicted_as_well(hippocampus, machine, needs, preset):
+def test_the_rules_of_nnunet_trace_nothing(hippocampus, machine, needs, preset):
     plan = derive_plan(hippocampus, Budget(device="cuda"), machine, preset=preset)
-    assert set(needs.shapes.values()) == {(36, 50, 35)}
-    assert {plan.decisions[f"stages.{name}.memory"].value["training_gb"] for name in plan.stages} == {2.1}
+    assert not needs.shapes
+    assert not [path for path in plan.decisions if path.endswith(".memory")]
 
 
 def case(shape=(100, 40, 60), spacing_mm=(1.0, 4.0, 2.0), cropped=(80, 40, 60), orientation="LPS"):
