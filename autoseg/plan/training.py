@@ -188,6 +188,8 @@ class Training(Frozen):
         minutes: time to train; epochs are then counted by the clock, and `epochs` is not used.
         precision: "float32", or the type the network computes in while its weights stay float32.
         gradient_clip: largest norm of the gradient.
+        compile: train a compiled network (torch.compile). Nothing chooses it by itself: on two CPU cores steps took 1.2
+            times as long, after a minute of compiling, and on a GPU it was not measured.
         seed: of weights, patches and augmentation.
     """
 
@@ -197,4 +199,5 @@ class Training(Frozen):
     minutes: float | None = Field(default=None, ge=LEAST_MINUTES)
     precision: Precision = "float32"
     gradient_clip: float = Field(default=12.0, gt=0)
+    compile: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -55,6 +55,7 @@ NAMES = {
     "training.iterations_per_epoch": "iterations an epoch",
     "training.validation_iterations": "validation batches an epoch",
     "training.precision": "number type",
+    "training.compile": "compiled network",
     "training.gradient_clip": "longest gradient",
     "training.seed": "random seed",
     "inference.overlap": "overlap of windows",

@@ -18,6 +18,7 @@ from autoseg.errors import TrainingError, TrainingStopped
 from autoseg.progress import Progress, Step, silent
 from autoseg.training import processes
 from autoseg.training.augmentation import Batch, Sample, make_batch
+from autoseg.training.autocast_speed import warn_of_slow_autocast
 from autoseg.training.averaging import averaged, update_average
 from autoseg.training.checkpoint import write_checkpoint
 from autoseg.training.collapse import LATE, never_found
@@ -101,6 +102,8 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
     """
     run = begin(job)
     _tell_type(run.learner)
+    if job.stage.dimensions == 3:
+        warn_of_slow_autocast(job.device, run.learner.dtype)
     _tell_start(run, job)
     with (
         interruption() as heard,

@@ -16,7 +16,7 @@ from autoseg.training.checkpoint import FORMAT, Checkpoint, read_checkpoint
 from autoseg.training.job import Job
 from autoseg.training.length import share_done
 from autoseg.training.schedules import learning_rate
-from autoseg.training.step import Learner, make_learner, share_among_processes
+from autoseg.training.step import Learner, compile_if_asked, make_learner, share_among_processes
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def begin(job: Job) -> Run:
     checkpoint = read_checkpoint(job.folder, job.identity)
     if checkpoint is not None:
         _restore(run, checkpoint, job)
+    compile_if_asked(run.learner)
     share_among_processes(run.learner)
     return run
 

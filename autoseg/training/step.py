@@ -60,6 +60,12 @@ def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.devi
     return Learner(stage, device, network, optimizer, scaler, build_loss(stage.loss, labels), dtype)
 
 
+def compile_if_asked(learner: Learner) -> None:
+    """Where the plan says so, the network is compiled for its patches; that happens in the first step."""
+    if learner.stage.training.compile:
+        learner.wrapped = torch.compile(learner.network, dynamic=False)  # type: ignore[assignment]
+
+
 def share_among_processes(learner: Learner) -> None:
     """Where several processes train together, averages the gradients over them.
 
@@ -75,7 +81,7 @@ def share_among_processes(learner: Learner) -> None:
             f"or set a larger batch (--set stages.NAME.sampling.batch_size={processes.count()})."
         )
     devices = [learner.device] if learner.device.type == "cuda" else None
-    learner.wrapped = nn.parallel.DistributedDataParallel(learner.network, device_ids=devices)
+    learner.wrapped = nn.parallel.DistributedDataParallel(learner.wrapped or learner.network, device_ids=devices)
 
 
 def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
