@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from autoseg.networks.instance_norm import InstanceNorm
 from autoseg.plan.network import Axes
 
 SLOPE = 0.01  # of the leaky ReLU below zero
-EPSILON = 1e-5  # added to the variance in instance norm
 
 CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -31,30 +29,6 @@ def convolutions(channels: int, features: int, kernel: Axes, stride: Axes, count
     blocks = [_activated(channels, features, kernel, stride)]
     blocks += [_activated(features, features, kernel, same) for _ in range(count - 1)]
     return nn.Sequential(*blocks)
-
-
-class InstanceNorm(nn.Module):
-    """Each channel of each sample, brought to mean 0 and variance 1, then scaled and shifted by learnt numbers.
-
-    It is a group norm whose groups are single channels. On a CPU torch's kernel for that is the faster one: by a tenth
-    of a training step, by half of a prediction, where it is the only one that leaves channels in the last place.
-
-    Args:
-        features: channels of what comes in.
-
-    Source: Ulyanov et al. 2016, arXiv:1607.08022.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (batch, channels, *axes) to the same shape."""
-        if x.device.type == "cpu":
-            return functional.group_norm(x, len(self.weight), self.weight, self.bias, EPSILON)
-        return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
 
 
 class ResidualBlock(nn.Module):

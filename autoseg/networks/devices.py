@@ -16,6 +16,7 @@ from autoseg.memory import machine_memory_bytes, memory_limit_bytes
 from autoseg.plan.plan import Device
 from autoseg.plan.training import Precision
 
+MANY_FEATURES = 32  # from which a training on a CPU has channels last
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -104,6 +105,21 @@ def prediction_format(device: torch.device, dimensions: int) -> torch.memory_for
     U-Nets of 16 and 32 features in float32 and bfloat16. For slices it was up to 4 times as slow.
     """
     last = device.type == "cpu" and dimensions == 3
+    return torch.channels_last_3d if last else torch.contiguous_format
+
+
+def training_format(device: torch.device, dimensions: int, features: int) -> torch.memory_format:
+    """How weights lie in memory where a network is trained; features follow them.
+
+    On a CPU steps of a 3-D U-Net that begins with 32 features took two thirds of the time where channels lie last; with
+    16, where the convolutions are cheap, they took more in bfloat16.
+
+    Args:
+        device: where.
+        dimensions: of the stage.
+        features: of the network's first level.
+    """
+    last = device.type == "cpu" and dimensions == 3 and features >= MANY_FEATURES
     return torch.channels_last_3d if last else torch.contiguous_format
 
 

@@ -62,7 +62,7 @@ class Casting(nn.Module):
 class GPURules(TorchFunctionMode):
     """Operations as on a GPU, where tensors are on a CPU.
 
-    Autocast lets average pooling in 3-D keep the type it is given; `blocks.InstanceNorm` has another kernel.
+    Autocast lets average pooling in 3-D keep the type it is given; `InstanceNorm` has another kernel.
     """
 
     def __torch_function__(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoseg.dataset import Labels
 from autoseg.errors import TrainingError
 from autoseg.networks import build_network
-from autoseg.networks.devices import autocast_to, computing_type
+from autoseg.networks.devices import autocast_to, computing_type, training_format
 from autoseg.plan import Stage
 from autoseg.training import processes
 from autoseg.training.augmentation import Batch
@@ -53,7 +53,9 @@ def make_learner(stage: Stage, channels: int, labels: Labels, device: torch.devi
         labels: decide the outputs and the loss.
         device: where to train.
     """
-    network = build_network(stage.network, channels, labels.outputs, stage.training.seed).to(device)
+    network = build_network(stage.network, channels, labels.outputs, stage.training.seed)
+    form = training_format(device, stage.dimensions, stage.network.features[0])
+    network.to(device, memory_format=form)  # type: ignore[call-overload]
     dtype = computing_type(device, stage.training.precision)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     optimizer = build_optimizer(stage.optimizer, network)

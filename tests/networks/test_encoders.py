@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autoseg.networks import build_network, count_parameters
-from autoseg.networks.blocks import InstanceNorm, ResidualBlock
+from autoseg.networks.blocks import ResidualBlock
+from autoseg.networks.instance_norm import InstanceNorm
 from autoseg.plan.network import PlainUNet, ResidualEncoderUNet
 
 KINDS = ["plain_unet", "residual_encoder_unet"]
