@@ -158,7 +158,8 @@ def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float |
     largest = max(sizes, key=lambda name: math.prod(sizes[name].shape))
     grid, limit = sizes[largest], used + available_memory_bytes() if max_memory_gb is None else max_memory_gb * GIGABYTE
     prepared = place(grid, predictor.stage.preprocessing).shape
-    way = find_way(predictor.stage, predictor.model.plan.dataset, grid.shape, prepared, predictor.device, used, limit)
+    dataset, several = predictor.model.plan.dataset, len(jobs) > 1
+    way = find_way(predictor.stage, dataset, grid.shape, prepared, predictor.device, used, limit, several)
     what = f"{way.host_bytes / GIGABYTE:.1f} GB of memory at the peak ('{largest}', {by(grid.shape)} voxels)"
     if way.host_bytes > limit and max_memory_gb is not None:
         raise AutosegError(

@@ -53,6 +53,7 @@ def find_way(
     device: torch.device,
     used: int,
     limit: float,
+    several: bool = True,
 ) -> Way:
     """The fastest way that keeps below a limit; where none does, the one that takes the least.
 
@@ -64,6 +65,7 @@ def find_way(
         device: where the networks are.
         used: bytes the process takes already, the networks included.
         limit: bytes it may take.
+        several: there are more images than this one, so that there is something to read ahead.
     """
     channels, padded = input_channels(stage, dataset), padded_shape(prepared, stage)
     reading = channels * READ_BYTES * math.prod(native)
@@ -73,7 +75,8 @@ def find_way(
     passing = forward_bytes(stage, dataset, padded, device) if device.type == "cpu" else 0
     window = window_of(stage)
     touched = FLOAT * (dataset.labels.outputs + 1) * window[0] * window[1] * padded[2]
-    for read_ahead, sums_on_disk in WAYS if device.type == "cpu" else WAYS[:2]:
+    ways = WAYS if device.type == "cpu" else WAYS[:2]
+    for read_ahead, sums_on_disk in ways if several else ways[1:]:
         sums = 0 if device.type != "cpu" else touched if sums_on_disk else sums_bytes(stage, dataset, padded)
         coming, now = max(reading, preparing), held + labels + passing + sums
         needed = coming + now if read_ahead else max(coming, now)

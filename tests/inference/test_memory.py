@@ -56,6 +56,12 @@ def test_reading_ahead_takes_what_reading_takes(stage):
     assert alone.host_bytes == pytest.approx((1 + NOT_GIVEN_BACK) * reading, rel=0.01)
 
 
+def test_nothing_is_read_ahead_of_a_single_image(stage):
+    alone = find_way(stage, CT, SHAPE, SHAPE, CPU, 0, float("inf"), several=False)
+    assert not alone.read_ahead
+    assert alone.host_bytes < find_way(stage, CT, SHAPE, SHAPE, CPU, 0, float("inf")).host_bytes
+
+
 def test_what_the_process_has_already_counts(stage):
     before, after = (find_way(stage, CT, SHAPE, SHAPE, CPU, used, float("inf")) for used in (0, 10**9))
     assert after.host_bytes - before.host_bytes == 10**9
