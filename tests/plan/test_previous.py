@@ -16,9 +16,12 @@ def refused(plan, settings) -> str:
 
 
 @pytest.fixture
-def cascade(make_plan):
+def cascade(data):
     """Stage second builds on first; labels are background, kidney and tumour."""
-    return make_plan(first=None, second="first")
+    data["dataset"]["labels"]["values"]["tumour"] = 2
+    first = data["stages"]["2d"]
+    data["stages"] = {"first": first, "second": {**first, "previous": {"stage": "first"}}}
+    return check_plan(data, "plan.json")
 
 
 def test_all_three_ways_together(cascade):
@@ -57,7 +60,8 @@ def test_all_three_ways_together(cascade):
         ),
         (
             'stages.second.previous.mask={"value":0,"labels":["background"]}',
-            "plan: stages.second.previous.mask.labels: 'background' is no label of the dataset; there is: kidney, tumour",
+            "plan: stages.second.previous.mask.labels: 'background' is no label of the dataset; there is: kidney, "
+            "tumour",
         ),
         (
             'stages.second.previous.crop={"kind":"margin","margin_mm":-1}',

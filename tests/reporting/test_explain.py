@@ -12,8 +12,8 @@ from autoseg.dataset.labels import Labels, Region
 from autoseg.plan import Budget, Decision, Plan, Stage, Timing, with_settings
 from autoseg.plan.loss import SoftDice
 from autoseg.plan.network import PlainUNet
-from autoseg.plan.previous import Previous
 from autoseg.plan.preprocessing import Preprocessing, ZScore
+from autoseg.plan.previous import Previous
 from autoseg.plan.sampling import Sampling
 from autoseg.reporting import explain
 

@@ -29,7 +29,6 @@ from autoseg.plan.augmentation import (
 )
 from autoseg.plan.loss import BinaryCrossEntropy, CrossEntropy, SoftDice
 from autoseg.plan.network import PlainUNet
-from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
 from autoseg.plan.preprocessing import (
     CTWindow,
     DivideBy255,
@@ -38,6 +37,7 @@ from autoseg.plan.preprocessing import (
     RescaleToUnit,
     ZScore,
 )
+from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
 from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, AdamW, Poly
 from autoseg.reporting.values import in_words, value_at
