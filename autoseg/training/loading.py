@@ -33,6 +33,7 @@ from autoseg.plan import Stage
 from autoseg.plan.augmentation import Batchgenerators, Copies, Spatial, Transform
 from autoseg.preprocessing import Locations, PreparedCase
 from autoseg.preprocessing.patches import read_patch
+from autoseg.preprocessing.previous import one_hot
 from autoseg.training.augmentation import Sample, draw_affine, source_extent, transforms_of, vary_loaded
 from autoseg.training.patches import draw_by_label, draw_start, holders, is_foreground_sample
 
@@ -54,6 +55,7 @@ class PatchSource:
         stream: TRAINING draws augmented patches, VALIDATION plain ones.
         process: number of the process, of those that train together;
         processes: how many they are. Each has every so-manyth sample of a batch.
+        previous: classes a previous stage predicts, that follow the image's channels, one-hot.
 
     Raises:
         WorkspaceError: foreground is drawn by label, and the record of a case cannot be read.
@@ -64,6 +66,7 @@ class PatchSource:
     stream: int
     process: int = 0
     processes: int = 1
+    previous: int = 0
     _locations: dict[str, Locations] = field(default_factory=dict, repr=False)
     _holders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)  # empty where drawn by case
 
@@ -107,12 +110,17 @@ class PatchSource:
         begin = np.floor(middle - np.subtract(extent, 1) / 2).astype(int)
         pixels = read_patch(image, _three(begin), _three(extent), 0)
         classes = read_patch(labels, _three(begin), _three(extent), 0)[0]
+        if self.previous:
+            predicted = read_patch(case.previous(), _three(begin), _three(extent), 0)[0]
+            pixels = np.concatenate((pixels, one_hot(predicted, self.previous)))
         if thin:
             pixels, classes = pixels[:, 0], classes[0]
         loaded = [transform for transform in transforms if isinstance(transform, Batchgenerators)]
         if loaded:
-            pixels, classes = vary_loaded(pixels, classes, loaded, self.generator(iteration, place, LOADED))
-        return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()), way=way)
+            pixels, classes = vary_loaded(
+                pixels, classes, loaded, self.generator(iteration, place, LOADED), self.previous
+            )
+        return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()), self.previous, way)
 
     def _draw_case(
         self, generator: np.random.Generator, place: int, size: int
