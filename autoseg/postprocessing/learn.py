@@ -226,7 +226,11 @@ def _judge(rule: Rule, before: NDArray[np.float64], after: NDArray[np.float64], 
         difference=difference.mean,
         low=difference.low,
         high=difference.high,
-        harmed={target: then - now for target, (now, then) in others.items() if None not in (now, then) and then < now},
+        harmed={
+            target: then - now
+            for target, (now, then) in others.items()
+            if now is not None and then is not None and then < now
+        },
     )
 
 
