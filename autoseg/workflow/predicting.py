@@ -45,11 +45,14 @@ def load_team(path: Path, device: str = "auto", mirror: bool = True) -> Team:
     """
     file = find_selection(path)
     if file is None:
-        return Team((Predictor.load(path, device, mirror),), ())
+        predictor = Predictor.load(path, device, mirror)
+        return Team((predictor,), predictor.stage.postprocessing)
     selection = read_selection(file)
     stages = selection.chosen.stages
     if absent := [stage for stage in stages if not (file.parent / stage).is_dir()]:
         raise ModelError(f"{file}: selects '{absent[0]}', which is not beside it. Run 'autoseg select DATASET' again.")
     logger.info("%s: %s, as selected", file.parent, selection.chosen.name)
     predictors = tuple(Predictor.load(file.parent / stage, device, mirror) for stage in stages)
-    return Team(predictors, selection.postprocessing.rules)
+    # Of a pair, whose stages' rules are for what each predicts alone, only what was learnt for it.
+    planned = predictors[0].stage.postprocessing if len(predictors) == 1 else ()
+    return Team(predictors, planned + selection.postprocessing.rules)
