@@ -154,8 +154,8 @@ class Stage(Frozen):
             patch = self.sampling.patch_size
             if view.quarter_turns % 2 and patch[-1] != patch[-2]:
                 raise ValueError(
-                    f"inference.views[{number}] turns a window by 90°, and sampling.patch_size {list(patch)} is not square "
-                    "in its last two axes; make it square, or turn by 0 or 2 quarters"
+                    f"inference.views[{number}] turns a window by 90°, and sampling.patch_size {list(patch)} is not "
+                    "square in its last two axes; make it square, or turn by 0 or 2 quarters"
                 )
             same = seen.setdefault(view.orientation(self.dimensions), number)
             if same != number:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from autoseg.errors import PlanError
 from autoseg.plan import Decision, check_plan, plan_schema, read_plan, with_settings, write_plan
 from autoseg.plan.files import check_target
+from autoseg.plan.postprocessing import KeepLargest
 
 
 def test_written_and_read_back(tmp_path, plan):
