@@ -30,7 +30,7 @@ from autoseg.frozen import Frozen
 from autoseg.parallel import map_items
 from autoseg.plan.postprocessing import FillHoles, KeepLargest, RemoveSmall, Rule
 from autoseg.postprocessing.apply import apply
-from autoseg.postprocessing.components import numbered
+from autoseg.postprocessing.components import box_of, numbered
 from autoseg.progress import Progress, silent
 
 COUNTS = (1, 2)  # components that are kept: organs come alone or in pairs
@@ -195,6 +195,9 @@ def _try(
 def _measure(case: LearningCase, step: Sequence[Rule], rules: tuple[Rule, ...], labels: Labels) -> _Measured:
     prediction, grid = read_label_map(case.prediction)
     reference, _ = read_label_map(case.reference)
+    box = box_of((prediction != 0) | (reference != 0))
+    if box is not None:  # the rest is background in both, and stays that
+        prediction, reference = prediction[box].copy(), reference[box].copy()
     if labels.ignore is not None:
         prediction[labels.to_classes(reference) == IGNORE_CLASS] = 0
     prediction = apply(rules, prediction, grid.spacing_mm, labels)

@@ -458,14 +458,14 @@ def test_what_cannot_be_written_fails_alone(predictor, tmp_path, monkeypatch):
 
 
 class Sure(nn.Module):
-    """Gives every voxel the same logit for a kidney, plus the image."""
+    """The brighter a voxel, the surer it is of a kidney: as sure as not where it has some value."""
 
-    def __init__(self, logit: float) -> None:
+    def __init__(self, even: float) -> None:
         super().__init__()
-        self.logit = logit
+        self.even = even
 
     def forward(self, images):
-        first = images[:, :1] + self.logit
+        first = (images[:, :1] - self.even) / 50
         return (torch.cat((torch.zeros_like(first), first), dim=1),)
 
 
@@ -475,8 +475,8 @@ def test_several_models_are_averaged_on_the_images_own_grid(make_predictor, tmp_
     for name in ("a", "b"):
         write(tmp_path / "in" / f"{name}_0000.nii.gz", direction=OBLIQUE, seed=ord(name))
     members = [
-        make_predictor([Sure(30.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7)),
-        make_predictor([Sure(-40.0)], patch=(4, 4, 4), spacing_mm=(2.0, 1.6, 1.4)),
+        make_predictor([Sure(-30.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7)),
+        make_predictor([Sure(50.0)], patch=(4, 4, 4), spacing_mm=(2.0, 1.6, 1.4)),
     ]
     cases = find_cases([tmp_path / "in"], 1)
     outcome = predict_cases(members, cases, tmp_path / "out", probabilities)
@@ -508,14 +508,16 @@ def test_models_of_other_labels_are_not_averaged(make_predictor, tmp_path):
 
 def test_rules_are_applied_and_recorded(make_predictor, tmp_path):
     array = write(tmp_path / "scan_0000.nii.gz", shape=(6, 12, 11))
-    predictor = make_predictor(patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
-    numbers, count = ndi.label(array > 0, np.ones((3, 3, 3)))
-    rules = [KeepLargest(target="kidney"), RemoveUncertain(target="kidney", least_probability=0.1)]
+    predictor = make_predictor([Sure(150.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    numbers, count = ndi.label(array > 150, np.ones((3, 3, 3)))
+    largest = np.argsort(-np.bincount(numbers[numbers > 0]))[:4]
+    means = ndi.mean(1 / (1 + np.exp((150 - array) / 50)), numbers, largest)
+    least = float(np.sort(means)[1]) + 1e-4
+    rules = [KeepLargest(target="kidney", count=4), RemoveUncertain(target="kidney", least_probability=least)]
     cases = find_cases([tmp_path / "scan_0000.nii.gz"], 1)
     assert predict_cases(predictor, cases, tmp_path / "out", rules=rules).failures == []
-    largest = np.bincount(numbers[numbers > 0]).argmax()
-    expected = np.where(numbers == largest, 7, 0)
-    assert count > 1
+    expected = np.where(np.isin(numbers, largest[means > least]), 7, 0)
+    assert count > 4 and len(largest[means > least]) == 2
     np.testing.assert_array_equal(read_label_map(tmp_path / "out" / "scan.nii.gz")[0], expected)
     assert listed(tmp_path / "out") == ["predictions.json", "scan.nii.gz"]
     record = json.loads((tmp_path / "out" / "predictions.json").read_text())
