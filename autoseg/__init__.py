@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from autoseg.workflow.fitting import train as train
     from autoseg.workflow.planning import make_plan as make_plan
     from autoseg.workflow.preparation import preprocess as preprocess
+    from autoseg.workflow.selecting import select as select
     from autoseg.workflow.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ _PLACES = {
     "read_image": "dataset",
     "read_label_map": "dataset",
     "read_plan": "plan",
+    "select": "workflow.selecting",
     "train": "workflow.fitting",
     "with_settings": "plan",
     "write_label_map": "dataset",

@@ -22,6 +22,8 @@ from autoseg.cli.plan import plan
 from autoseg.cli.predict import predict
 from autoseg.cli.preprocess import preprocess
 from autoseg.cli.run import run
+from autoseg.cli.select import select
+from autoseg.cli.status import status
 from autoseg.cli.train import train
 from autoseg.errors import AutosegError, TrainingStopped
 
@@ -53,7 +55,7 @@ app = typer.Typer(
         "Every command does only what is not done yet, so anything interrupted is continued by running it again."
     ),
 )
-for command in (run, check, fingerprint, plan, preprocess, lr_range, train, predict, evaluate, demo):
+for command in (run, check, fingerprint, plan, preprocess, lr_range, train, select, predict, evaluate, status, demo):
     app.command()(command)
 
 

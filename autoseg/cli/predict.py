@@ -13,7 +13,12 @@ from autoseg.cli.options import Device, Quiet, Verbose
 
 def predict(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A fold's folder, or a stage's folder: its folds are averaged.")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A workspace, or its models/PLAN: what 'autoseg select' found best. Or the folder of a "
+            "stage, whose folds are averaged, or of a fold.",
+        ),
     ],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Image files, folders of images, or a dataset.")
@@ -39,12 +44,13 @@ def predict(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import find_cases
-    from autoseg.inference import Predictor, predict_cases
+    from autoseg.inference import predict_cases
+    from autoseg.workflow.predicting import load_team
 
-    predictor = Predictor.load(model, device or "auto", mirror=not no_tta)
-    cases = find_cases(inputs, len(predictor.model.plan.dataset.channels))
+    predictors, rules = load_team(model, device or "auto", mirror=not no_tta)
+    cases = find_cases(inputs, len(predictors[0].model.plan.dataset.channels))
     predicted, kept, failures = predict_cases(
-        predictor, cases, output, probabilities, progress=progress, max_memory_gb=max_memory
+        predictors, cases, output, probabilities, progress=progress, max_memory_gb=max_memory, rules=rules
     )
     for failure in failures:
         complain(failure)

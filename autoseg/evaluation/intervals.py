@@ -80,10 +80,40 @@ def mean_of_columns(values: NDArray[np.float64], resampled: NDArray[np.float64])
     cases = int(counted.any(axis=1).sum())
     if not means:
         return Mean(None, None, None, 0)
+    return Mean(sum(means) / len(means), *_interval(_over_columns(resampled), cases), cases)
+
+
+def paired_difference(before: NDArray[np.float64], after: NDArray[np.float64]) -> Mean:
+    """By how much `mean_of_columns` differs between two ways of doing the same cases; its interval is paired.
+
+    Both means are of the same drawn cases, so what makes a case hard for both does not widen the interval.
+
+    Args:
+        before: (cases, columns), NaN where a case does not count.
+        after: the same cases and columns.
+
+    Returns:
+        after - before; without a mean where one of the two has none.
+
+    >>> before = np.array([[0.8], [0.2], [0.5]])
+    >>> found = paired_difference(before, before + 0.1)
+    >>> round(found.mean, 6), round(found.low, 6), round(found.high, 6)
+    (0.1, 0.1, 0.1)
+    """
+    first, second = (mean_of_columns(values, resampled_means(values)) for values in (before, after))
+    if first.mean is None or second.mean is None:
+        return Mean(None, None, None, 0)
+    drawn = [_over_columns(resampled_means(values)) for values in (before, after)]
+    cases = int((~np.isnan(before) | ~np.isnan(after)).any(axis=1).sum())
+    return Mean(second.mean - first.mean, *_interval(drawn[1] - drawn[0], cases), cases)
+
+
+def _over_columns(resampled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of every resample, the mean over the columns that have one."""
     counting = ~np.isnan(resampled)
     with np.errstate(invalid="ignore"):
-        over_columns = np.where(counting, resampled, 0).sum(axis=1) / counting.sum(axis=1)
-    return Mean(sum(means) / len(means), *_interval(over_columns, cases), cases)
+        means: NDArray[np.float64] = np.where(counting, resampled, 0).sum(axis=1) / counting.sum(axis=1)
+    return means
 
 
 def _interval(resampled: NDArray[np.float64], cases: int) -> tuple[float | None, float | None]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from autoseg.connected import connected_components
 from autoseg.evaluation.overlap import ratio
 
 LEAST_IOU = 0.1  # of a pair; that of PI-CAI, Saha et al. 2024, doi:10.1016/S1470-2045(24)00220-1
@@ -34,7 +34,7 @@ def match_lesions(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -
     >>> lesions.precision, lesions.recall, lesions.f1
     (0.6666666666666666, 1.0, 0.8)
     """
-    (ours, predicted), (theirs, true) = _components(prediction), _components(reference)
+    (ours, predicted), (theirs, true) = connected_components(prediction), connected_components(reference)
     if not predicted or not true:
         return Lesions(predicted, true, 0)
     shared = prediction & reference
@@ -76,10 +76,3 @@ class Lesions(NamedTuple):
     def f1(self) -> float | None:
         """2 matched / (predicted + true), 0…1; None when there is neither."""
         return ratio(2 * self.matched, self.predicted + self.true)
-
-
-def _components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.unsignedinteger], int]:
-    """The number of its component in every voxel, from 1, and how many there are."""
-    neighbours = 8 if mask.ndim == 2 else 26
-    components, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=neighbours, return_N=True)
-    return components, int(count)

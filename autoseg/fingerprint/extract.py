@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.connected import connected_components
 from autoseg.dataset.changes import files_hash
 from autoseg.dataset.dataset import IMAGES_REMEDY, Case, Dataset
 from autoseg.dataset.description import Description
@@ -171,7 +171,7 @@ def _part(mask: NDArray[np.bool_], voxel_mm3: float) -> _Part:
     if voxels == 0:
         return _Part(0, 0.0, 0)
     inside = np.ascontiguousarray(mask[nonzero_box(mask[None])])
-    components = cc3d.connected_components(inside, connectivity=26, return_N=True)[1]
+    components = connected_components(inside)[1]
     return _Part(voxels, voxels * voxel_mm3, int(components))
 
 

@@ -15,18 +15,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoseg.dataset import Case, Image, read_image, split_ending, write_label_map
+from autoseg.dataset import Case, Image, Labels, read_image, split_ending, write_label_map
 from autoseg.dataset.images import read_grid
-from autoseg.errors import AutosegError, DatasetError
+from autoseg.errors import AutosegError, DatasetError, ModelError
 from autoseg.files import atomic_path
 from autoseg.geometry import Grid
+from autoseg.inference.averaging import mean_label_map
 from autoseg.inference.mapped import mapped_array
 from autoseg.inference.memory import FLOAT, Way, find_way
 from autoseg.inference.model import describe_machine
@@ -41,7 +42,10 @@ from autoseg.inference.record import (
     record_files,
 )
 from autoseg.memory import available_memory_bytes, resident_memory_bytes
+from autoseg.plan.postprocessing import Rule, needs_probabilities
 from autoseg.planner.decided import by
+from autoseg.postprocessing import apply
+from autoseg.postprocessing.apply import must_fit
 from autoseg.preprocessing import Placement, place
 from autoseg.progress import Progress, Step, scaled, silent
 
@@ -50,6 +54,7 @@ logger = logging.getLogger(__name__)
 GIGABYTE = 1e9
 
 Found = TypeVar("Found")
+_Seen = Image | tuple[Tensor, Placement]  # as the file has it, or as a network does
 
 
 class Outcome(NamedTuple):
@@ -67,47 +72,83 @@ class Outcome(NamedTuple):
 
 
 def predict_cases(
-    predictor: Predictor,
+    predictor: Predictor | Sequence[Predictor],
     cases: Sequence[Case],
     output: Path,
     probabilities: bool = False,
     file_ending: str | None = None,
     progress: Progress = silent,
     max_memory_gb: float | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Outcome:
     """Predicts cases one after another; a bad one does not stop the others.
 
     While one is predicted, the next is read and prepared, and the one before is written, if the memory allows that.
 
     Args:
-        predictor: the model.
+        predictor: the model; or several, whose mean probability on the image's own grid decides.
         cases: their names become the names of the files.
         output: folder for the label maps. Predictions of the same images that are there are kept;
             a case whose file is there and is anything else fails.
-        probabilities: write NAME.npz too: "probabilities", (outputs, z, y, x), float32.
+        probabilities: write NAME.npz too: "probabilities", (outputs, z, y, x), float32; as they were before any rule.
         file_ending: of the label maps; None gives each the ending of its image.
         progress: told of every finished share of a case.
         max_memory_gb: that this process may take; None takes what the machine has to spare.
+        rules: postprocessing of the label maps.
 
     Raises:
         AutosegError: the folder holds predictions of another model, a label map would take the
-            place of one of the images, or the largest image needs more memory than it may take.
+            place of one of the images, or the largest image needs more memory than it may take; models do not
+            belong together, or a rule is for something they do not predict.
     """
     jobs = [_Job(case, output / f"{case.name}{file_ending or _ending(case)}", probabilities) for case in cases]
+    team = _Team((predictor,) if isinstance(predictor, Predictor) else tuple(predictor), tuple(rules))
     _spare_the_images(jobs)
     output.mkdir(parents=True, exist_ok=True)
-    claim_folder(output, _record(predictor))
+    claim_folder(output, _record(team))
     failures: dict[Path, str] = {}
-    with progress(f"predicting by {predictor.model.stage}", len(cases)) as step:
+    with progress(f"predicting by {team.stages}", len(cases)) as step:
         undone = _undone(jobs, step, failures)
-        way = _find_way(predictor, undone, max_memory_gb)
-        _predict(predictor, undone, way, step, failures)
+        way = _find_way(team, undone, max_memory_gb)
+        _predict(team, undone, way, step, failures)
     made = sum(job.target not in failures for job in undone)
     return Outcome(
         made,
         len(jobs) - made - len(failures),
         [f"case '{job.case.name}': {failures[job.target]}" for job in jobs if job.target in failures],
     )
+
+
+@dataclass(frozen=True)
+class _Team:
+    """Those who predict, and the rules for what they have predicted."""
+
+    members: tuple[Predictor, ...]
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        """Refuses members that see other channels or mean other labels, and rules for others.
+
+        Raises:
+            ModelError: they do.
+            PlanError: a rule is for something they do not predict.
+        """
+        seen = {
+            (one.model.plan.dataset.channels, one.model.plan.dataset.labels.model_dump_json()) for one in self.members
+        }
+        if len(seen) > 1:
+            raise ModelError(f"{self.stages}: trained on other channels or labels. Average models of one dataset.")
+        must_fit(self.rules, self.labels)
+
+    @property
+    def stages(self) -> str:
+        """What the members are called."""
+        return " + ".join(one.model.stage for one in self.members)
+
+    @property
+    def labels(self) -> Labels:
+        """What the values of a prediction mean."""
+        return self.members[0].model.plan.dataset.labels
 
 
 @dataclass(frozen=True)
@@ -142,7 +183,7 @@ def _undone(jobs: Sequence[_Job], step: Step, failures: dict[Path, str]) -> list
     return undone
 
 
-def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float | None) -> Way:
+def _find_way(team: _Team, jobs: Sequence[_Job], max_memory_gb: float | None) -> Way:
     """How to predict, judged by the largest image; and tells what memory that takes.
 
     Raises:
@@ -157,8 +198,7 @@ def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float |
         return Way(read_ahead=True, sums_on_disk=False, host_bytes=used)
     largest = max(sizes, key=lambda name: math.prod(sizes[name].shape))
     grid, limit = sizes[largest], used + available_memory_bytes() if max_memory_gb is None else max_memory_gb * GIGABYTE
-    several = len(jobs) > 1
-    way = _one_for_all([_way_of(one, grid, used, limit, several, one is predictor) for one in predictor.chain])
+    way = _way_for_all(team, grid, used, limit, several=len(jobs) > 1)
     what = f"{way.host_bytes / GIGABYTE:.1f} GB of memory at the peak ('{largest}', {by(grid.shape)} voxels)"
     if way.host_bytes > limit and max_memory_gb is not None:
         raise AutosegError(
@@ -172,31 +212,36 @@ def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float |
     return way
 
 
-def _way_of(predictor: Predictor, grid: Grid, used: int, limit: float, several: bool, is_last: bool) -> Way:
-    """How one stage predicts; while those before the last do, the image is kept as its file has it."""
-    dataset, prepared = predictor.model.plan.dataset, place(grid, predictor.stage.preprocessing).shape
-    kept = 0 if is_last else FLOAT * len(dataset.channels) * math.prod(grid.shape)
-    return find_way(predictor.stage, dataset, grid.shape, prepared, predictor.device, used + kept, limit, several)
+def _way_for_all(team: _Team, grid: Grid, used: int, limit: float, several: bool) -> Way:
+    """How all stages of all members keep below the limit, one after the other.
 
-
-def _one_for_all(ways: Sequence[Way]) -> Way:
-    """The way in which all stages of a cascade keep below the limit, and the memory of the one that takes most."""
+    While the stages before a member's own predict, the image is kept as its file has it; while other members do, as
+    the first one sees it.
+    """
+    ways = []
+    for member in team.members:
+        for one in member.chain:
+            dataset, prepared = one.model.plan.dataset, place(grid, one.stage.preprocessing).shape
+            kept = 0 if one is member else FLOAT * len(dataset.channels) * math.prod(grid.shape)
+            ways.append(find_way(one.stage, dataset, grid.shape, prepared, one.device, used + kept, limit, several))
+        if member is team.members[0] and len(team.members) > 1:
+            used += FLOAT * len(dataset.channels) * math.prod(prepared)
     return Way(
-        all(way.read_ahead for way in ways),
-        any(way.sums_on_disk for way in ways),
-        max(way.host_bytes for way in ways),
+        read_ahead=all(way.read_ahead for way in ways),
+        sums_on_disk=any(way.sums_on_disk for way in ways),
+        host_bytes=max(way.host_bytes for way in ways),
     )
 
 
-def _predict(predictor: Predictor, jobs: Sequence[_Job], way: Way, step: Step, failures: dict[Path, str]) -> None:
+def _predict(team: _Team, jobs: Sequence[_Job], way: Way, step: Step, failures: dict[Path, str]) -> None:
     """Predicts images; one thread reads the next, one writes the last label map."""
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1, initializer=_one_thread) as reader, ThreadPoolExecutor(1) as writer:
-        for job, reading in _ahead(reader, partial(_read, predictor), jobs, way.read_ahead):
+        for job, reading in _ahead(reader, partial(_read, team.members[0]), jobs, way.read_ahead):
             with _shared(step, job.case.name) as share, ExitStack() as files:
                 disk = job.target.parent if way.sums_on_disk else None
                 with _noted(job, failures):
-                    sources, prediction = _predict_one(predictor, job, reading.result(), share, disk, files)
+                    sources, prediction = _predict_one(team, job, reading.result(), share, disk, files)
                 del reading  # and with it the image
                 if job.target in failures:
                     continue
@@ -210,18 +255,45 @@ def _predict(predictor: Predictor, jobs: Sequence[_Job], way: Way, step: Step, f
 
 
 def _predict_one(
-    predictor: Predictor, job: _Job, read: _Read, share: Step, disk: Path | None, files: ExitStack
+    team: _Team, job: _Job, read: _Read, share: Step, disk: Path | None, files: ExitStack
 ) -> tuple[tuple[Source, ...], Prediction]:
     """Probabilities, if they are wanted, go into a file, for they may be larger than the memory."""
-    shares: bool | NDArray[np.float32] = False
-    seen = read.seen
-    array, placement = predictor.prepare(seen, share, disk, job.case.name) if isinstance(seen, Image) else seen
-    if job.probabilities:
-        outputs = predictor.model.plan.dataset.labels.outputs
-        shape = (outputs, *placement.native_shape)
-        shares = files.enter_context(mapped_array(job.target.parent, shape))
-    part = scaled(share, 1 / len(predictor.chain))
-    return read.sources, predictor.predict_prepared(array, placement, shares, part, disk)
+    wanted = job.probabilities or needs_probabilities(team.rules)
+    shape = (team.labels.outputs, *_native_shape(read.seen))
+    shares = files.enter_context(mapped_array(job.target.parent, shape)) if wanted else None
+    if len(team.members) == 1:
+        found = _predict_by(team.members[0], job, read.seen, False if shares is None else shares, share, disk)
+    else:
+        found = _predict_mean(team, job, read.seen, share, disk, shares)
+    label_map = apply(team.rules, found.label_map, found.grid.spacing_mm, team.labels, found.probabilities)
+    return read.sources, Prediction(label_map, found.grid, found.probabilities if job.probabilities else None)
+
+
+def _predict_by(
+    member: Predictor, job: _Job, seen: _Seen, shares: bool | NDArray[Any], share: Step | None, disk: Path | None
+) -> Prediction:
+    """What one member says, the stages that it builds on first."""
+    array, placement = member.prepare(seen, share, disk, job.case.name) if isinstance(seen, Image) else seen
+    return member.predict_prepared(array, placement, shares, scaled(share, 1 / len(member.chain)), disk)
+
+
+def _predict_mean(
+    team: _Team, job: _Job, seen: _Seen, share: Step, disk: Path | None, mean: NDArray[np.float32] | None
+) -> Prediction:
+    """What the members say goes into files, on the image's own grid, and is averaged there."""
+    shape, folder = (team.labels.outputs, *_native_shape(seen)), job.target.parent
+    part = scaled(share, 1 / len(team.members))
+    with ExitStack() as files:
+        said = [files.enter_context(mapped_array(folder, shape, np.float16)) for _ in team.members]
+        for number, (member, shares) in enumerate(zip(team.members, said, strict=True)):
+            image = seen if number == 0 else read_image(*job.case.images)
+            grid = _predict_by(member, job, image, shares, part, disk).grid
+        return Prediction(mean_label_map(said, team.labels, mean), grid, mean)
+
+
+def _native_shape(seen: _Seen) -> tuple[int, int, int]:
+    """Voxels of the image in its file, (z, y, x)."""
+    return seen.grid.shape if isinstance(seen, Image) else seen[1].native_shape
 
 
 def _ahead(
@@ -243,7 +315,7 @@ class _Read(NamedTuple):
     """
 
     sources: tuple[Source, ...]
-    seen: Image | tuple[Tensor, Placement]
+    seen: _Seen
 
 
 def _read(predictor: Predictor, job: _Job) -> _Read:
@@ -301,16 +373,17 @@ def _spare_the_images(jobs: Sequence[_Job]) -> None:
             )
 
 
-def _record(predictor: Predictor) -> Record:
-    model = predictor.model
+def _record(team: _Team) -> Record:
+    first = team.members[0]
     return Record(
-        plan=model.plan.name,
-        stage=model.stage,
-        folds=len(predictor.networks),
-        trained=", ".join(one.model.machine.get("date", "") for one in predictor.chain),
-        mirrored=predictor.mirror,
-        labels=model.plan.dataset.labels,
-        machine=describe_machine(predictor.device),
+        plan=first.model.plan.name,
+        stage=team.stages,
+        folds=sum(len(one.networks) for one in team.members),
+        trained=", ".join(one.model.machine.get("date", "") for member in team.members for one in member.chain),
+        mirrored=first.mirror,
+        labels=team.labels,
+        postprocessing=team.rules,
+        machine=describe_machine(first.device),
     )
 
 

@@ -12,27 +12,29 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import AutosegError
 
-FLOAT = 4  # bytes of a float32
-
 
 @contextmanager
-def mapped_array(folder: Path, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-    """Zeros, float32, in a file without a name.
+def mapped_array(
+    folder: Path, shape: Sequence[int], dtype: type[np.floating[Any]] = np.float32
+) -> Iterator[NDArray[Any]]:
+    """Zeros in a file without a name.
 
     Args:
         folder: on whose disk the file is; it leaves nothing there, even if the process is killed.
         shape: of the array.
+        dtype: of the array.
 
     Raises:
         AutosegError: the disk is too small.
     """
-    size = FLOAT * math.prod(shape)
+    size = np.dtype(dtype).itemsize * math.prod(shape)
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             # All of it at once: on a disk that fills up later, writing into memory would end the process.
@@ -42,10 +44,10 @@ def mapped_array(folder: Path, shape: Sequence[int]) -> Iterator[NDArray[np.floa
                 f"{folder}: no room for {size / 1e9:.1f} GB that do not fit the memory ({problem.strerror}). Make room "
                 "there, or give another output folder."
             ) from None
-        yield np.memmap(file, dtype=np.float32, mode="r+", shape=tuple(shape))
+        yield np.memmap(file, dtype=dtype, mode="r+", shape=tuple(shape))
 
 
-def release(array: NDArray[np.float32]) -> None:
+def release(array: NDArray[Any]) -> None:
     """Lets go of the memory of an array in a file; what it holds stays in the file. Other arrays stay as they are."""
     mapping = getattr(array, "_mmap", None)
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

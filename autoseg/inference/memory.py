@@ -16,7 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from autoseg.dataset import Description
-from autoseg.inference.sliding_window import averaged, padded_shape, rows_held, window_of, windows_at_once
+from autoseg.inference.sliding_window import averaged, padded_shape, rows_held, views_of, window_of, windows_at_once
 from autoseg.networks.devices import computing_type
 from autoseg.networks.fake import Casting, input_channels, network_without_weights, with_fake_weights
 from autoseg.networks.live_bytes import LiveBytes
@@ -115,11 +115,11 @@ def forward_bytes(stage: Stage, dataset: Description, padded: Sequence[int], dev
     """Bytes of a network's weights and, at its peak, of the windows that pass through it at once."""
     at_once = windows_at_once(padded, stage)
     dtype = computing_type(device, stage.training.precision)
-    # One mirrored view beside the first is enough: further ones take the memory of those before.
-    flips = [[], *([axis] for axis in stage.inference.mirror_axes[:1])]
+    # One view beside the first is enough: further ones take the memory of those before.
+    views = views_of(stage.inference)[:2]
     bare, tracker = network_without_weights(stage, dataset).eval(), LiveBytes(device.type)
     with FakeTensorMode(allow_non_fake_inputs=True), tracker:
         network = Casting(with_fake_weights(bare), dtype, device)
         batch = torch.empty((at_once, input_channels(stage, dataset), *window_of(stage)))
-        averaged([network], batch, flips, stage, CPU)
+        averaged([network], batch, views, stage, CPU)
     return tracker.peak

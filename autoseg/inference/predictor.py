@@ -43,13 +43,13 @@ class Prediction(NamedTuple):
     Attributes:
         label_map: values as in the dataset's label files, (z, y, x) on the image's own grid.
         grid: of the image.
-        probabilities: (outputs, z, y, x), float32, one channel a class (background first) or region;
+        probabilities: (outputs, z, y, x), one channel a class (background first) or region;
             None unless asked for.
     """
 
     label_map: NDArray[np.integer]
     grid: Grid
-    probabilities: NDArray[np.float32] | None
+    probabilities: NDArray[np.floating] | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Predictor:
         self,
         array: Tensor,
         placement: Placement,
-        probabilities: bool | NDArray[np.float32] = False,
+        probabilities: bool | NDArray[np.floating] = False,
         step: Step | None = None,
         disk: Path | None = None,
     ) -> Prediction:

@@ -17,6 +17,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, DatasetError
 from autoseg.files import read_json, write_json
 from autoseg.frozen import Frozen
+from autoseg.plan.postprocessing import Rule
 
 RECORD: Final = "predictions.json"
 
@@ -40,11 +41,12 @@ class Record(Frozen):
 
     Attributes:
         plan: name of the model's plan.
-        stage: of the plan.
+        stage: of the plan; several are joined by ' + '.
         folds: how many were averaged.
         trained: when the model was, after those it builds on; "" if nobody knows.
         mirrored: whether mirrored views were averaged.
         labels: what the values mean.
+        postprocessing: rules that were applied, in order.
         machine: that made the first of them.
         files: name of a label map or of its probabilities → the images they were made from.
     """
@@ -56,6 +58,7 @@ class Record(Frozen):
     trained: str
     mirrored: bool
     labels: Labels
+    postprocessing: tuple[Rule, ...] = ()
     machine: dict[str, str] = Field(default_factory=dict)
     files: dict[str, tuple[Source, ...]] = Field(default_factory=dict)
 

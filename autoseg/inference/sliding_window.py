@@ -25,6 +25,7 @@ from autoseg.inference.running_sums import RunningSums
 from autoseg.inference.tiles import window_count, window_starts, window_weights
 from autoseg.networks.devices import autocast
 from autoseg.plan import Stage
+from autoseg.plan.inference import Inference, View
 from autoseg.progress import Step
 
 WINDOWS_AT_ONCE = {2: 32, 3: 1}  # by the stage's dimensions: what keeps a device busy without filling it
@@ -72,13 +73,13 @@ def predict_rows(
     window = window_of(stage)
     padded, inside = _padded(image, window)
     groups = grouped_windows(padded.shape[1:], stage)
-    flips = _flips(stage.inference.mirror_axes if mirror else ())
+    views = views_of(stage.inference) if mirror else [View()]
     weight = torch.from_numpy(window_weights(window, stage.inference.gaussian_sigma))
     ends = [following[0].z for following in groups[1:]] + [padded.shape[1]]
     held = rows_held(padded.shape[1:], stage)
     with _zeros((labels.outputs, held, *padded.shape[2:]), device, disk) as (zeros, let_go):
         sums = RunningSums(zeros, weight)
-        look = partial(_spared, networks, flips, stage, device, sums)
+        look = partial(_spared, networks, views, stage, device, sums)
         for group, end in zip(groups, ends, strict=True):
             for first, logits in _logits(padded, group, stage, labels, look):
                 sums.add(first, logits)
@@ -179,7 +180,7 @@ def _logits(
 
 def _spared(
     networks: Sequence[nn.Module],
-    flips: list[list[int]],
+    views: Sequence[View],
     stage: Stage,
     device: torch.device,
     sums: RunningSums,
@@ -187,28 +188,28 @@ def _spared(
 ) -> Tensor:
     """As `averaged`; where the device's memory runs out, half as many windows, then the sums on the host."""
     try:
-        return averaged(networks, batch.to(device), flips, stage, device)
+        return averaged(networks, batch.to(device), views, stage, device)
     except torch.OutOfMemoryError:
         if len(batch) == 1 and sums.device == torch.device("cpu"):
             raise
     # Not while the exception is handled: it holds on to what was computed.
     if len(batch) > 1:
         halves = torch.split(batch, -(-len(batch) // 2))
-        return torch.cat([_spared(networks, flips, stage, device, sums, half) for half in halves])
+        return torch.cat([_spared(networks, views, stage, device, sums, half) for half in halves])
     sums.to_host()
     torch.cuda.empty_cache()
-    return _spared(networks, flips, stage, device, sums, batch)
+    return _spared(networks, views, stage, device, sums, batch)
 
 
 def averaged(
-    networks: Sequence[nn.Module], batch: Tensor, flips: list[list[int]], stage: Stage, device: torch.device
+    networks: Sequence[nn.Module], batch: Tensor, views: Sequence[View], stage: Stage, device: torch.device
 ) -> Tensor:
-    """Mean logits over networks and mirrored views.
+    """Mean logits over networks and views.
 
     Args:
         networks: on the device.
         batch: windows, (windows, channels, z, y, x), on the device.
-        flips: the axes of each view, 0 for the stage's first.
+        views: how the windows are turned.
         stage: its dimensions and precision.
         device: where all are.
 
@@ -216,19 +217,32 @@ def averaged(
         (windows, outputs, z, y, x), float32.
     """
     flat = stage.dimensions == 2
-    views = batch[:, :, 0] if flat else batch
+    windows = batch[:, :, 0] if flat else batch
     total: Tensor | float = 0.0
     with autocast(device, stage.training.precision):
-        for network, axes in itertools.product(networks, flips):
-            spatial = [axis + 2 for axis in axes]
-            total = total + network(views.flip(spatial))[0].float().flip(spatial)
-    mean = torch.as_tensor(total) / (len(networks) * len(flips))
+        for network, view in itertools.product(networks, views):
+            total = total + turned_back(network(turned(windows, view))[0].float(), view)
+    mean = torch.as_tensor(total) / (len(networks) * len(views))
     return mean[:, :, None] if flat else mean
 
 
-def _flips(axes: Sequence[int]) -> list[list[int]]:
-    """Every combination of the axes, none of them first."""
-    return [list(chosen) for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]
+def views_of(inference: Inference) -> list[View]:
+    """The views that are listed, or every combination of mirrored axes, none of them first."""
+    axes = inference.mirror_axes
+    combinations = (chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count))
+    return list(inference.views) or [View(flips=chosen) for chosen in combinations]
+
+
+def turned(windows: Tensor, view: View) -> Tensor:
+    """Windows, (windows, channels, …), as a view shows them."""
+    rotated = torch.rot90(windows, view.quarter_turns, (-2, -1)) if view.quarter_turns else windows
+    return rotated.flip([axis + 2 for axis in view.flips])
+
+
+def turned_back(windows: Tensor, view: View) -> Tensor:
+    """Undoes `turned`."""
+    rotated = windows.flip([axis + 2 for axis in view.flips])
+    return torch.rot90(rotated, -view.quarter_turns, (-2, -1)) if view.quarter_turns else rotated
 
 
 def _place(first: Window, window: Sequence[int]) -> tuple[slice, ...]:

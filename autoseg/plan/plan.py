@@ -12,6 +12,7 @@ from autoseg.plan.augmentation import Transform, check_axes, check_order, check_
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import LossTerm, misfits
 from autoseg.plan.network import Axes, Network
+from autoseg.plan.postprocessing import Rule
 from autoseg.plan.preprocessing import Preprocessing, RescaleToUnit, ZScore
 from autoseg.plan.previous import Name, Previous, unfit_previous
 from autoseg.plan.sampling import Sampling
@@ -66,6 +67,7 @@ class Stage(Frozen):
         loss: terms that are added up.
         stopping: when the training ends before its time; None for never.
         average: of the weights, kept beside them and used where it is better on validation; None for none.
+        postprocessing: rules for its label maps, in order.
     """
 
     dimensions: Literal[2, 3]
@@ -81,6 +83,7 @@ class Stage(Frozen):
     average: Average | None = None
     training: Training = Training()
     inference: Inference = Inference()
+    postprocessing: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")
     def _axes_agree(self) -> Stage:
@@ -129,6 +132,24 @@ class Stage(Frozen):
     @model_validator(mode="after")
     def _mirrored_axes_exist(self) -> Stage:
         check_axes("inference.mirror_axes", self.inference.mirror_axes, self.dimensions)
+        return self
+
+    @model_validator(mode="after")
+    def _views_differ_and_fit(self) -> Stage:
+        seen: dict[tuple[int, ...], int] = {}
+        for number, view in enumerate(self.inference.views):
+            check_axes(f"inference.views[{number}].flips", view.flips, self.dimensions)
+            patch = self.sampling.patch_size
+            if view.quarter_turns % 2 and patch[-1] != patch[-2]:
+                raise ValueError(
+                    f"inference.views[{number}] turns a window by 90°, and sampling.patch_size {list(patch)} is not "
+                    "square in its last two axes; make it square, or turn by 0 or 2 quarters"
+                )
+            same = seen.setdefault(view.orientation(self.dimensions), number)
+            if same != number:
+                raise ValueError(
+                    f"inference.views[{number}] is the same view as inference.views[{same}]; leave one out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -213,6 +234,17 @@ class Plan(Frozen):
                 channels = f"{expected} channel{'s' * (expected != 1)}"
                 entries = f"{found} entr{'y' if found == 1 else 'ies'}"
                 raise ValueError(f"stages.{name}.preprocessing.normalisation has {entries} for {channels}")
+        return self
+
+    @model_validator(mode="after")
+    def _postprocessing_fits_the_labels(self) -> Plan:
+        for name, stage in self.stages.items():
+            for number, rule in enumerate(stage.postprocessing):
+                if rule.target is not None and rule.target not in self.dataset.labels.targets:
+                    raise ValueError(
+                        f"stages.{name}.postprocessing[{number}].target '{rule.target}' is nothing this dataset "
+                        f"predicts; name one of {', '.join(self.dataset.labels.targets)}"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ class Restorer:
         label_map: (z, y, x), file values, `labels.dtype()`; outside the crop 0. Whole once all rows were added.
     """
 
-    def __init__(self, placement: Placement, labels: Labels, probabilities: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, placement: Placement, labels: Labels, probabilities: NDArray[np.floating] | None = None) -> None:
         """Starts with background everywhere.
 
         Args:

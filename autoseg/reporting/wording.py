@@ -63,7 +63,9 @@ NAMES = {
     "inference.overlap": "overlap of windows",
     "inference.gaussian_sigma": "width of a window's weights",
     "inference.mirror_axes": "mirrored in prediction",
+    "inference.views": "views in prediction",
     "inference.air": "air, left out",
+    "postprocessing": "postprocessing",
     "memory": "memory",
 }
 

@@ -62,6 +62,7 @@ class Job:
     def identity(self) -> str:
         """Hash of what decides the weights, but for the length: stage, labels, cases and the content of their files."""
         stage, dataset = self.stage.model_dump(mode="json"), self.plan.dataset.model_dump(mode="json")
+        del stage["postprocessing"]  # which comes after the weights
         for field in LENGTH:
             del stage["training"][field]
         return content_hash([stage, dataset, [_state(case) for case in self.training], _names(self.validation)])

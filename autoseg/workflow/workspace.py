@@ -8,6 +8,9 @@ WORKSPACE/
   prepared/KEY/previous/…        what the stage before predicted for these cases
   models/NAME/STAGE/fold_0/      weights.safetensors  model.json  log.jsonl  progress.png
                                  resume.pt  validation/…  validation.png
+  models/NAME/selection.json     the best stage or pair of stages, and its postprocessing
+  models/NAME/ensembles/A+B/     validation cases as predicted by two stages together, and their scores
+  models/NAME/ensembles/probabilities/STAGE/     what each stage says of them; may be removed
 """
 
 from __future__ import annotations
@@ -84,6 +87,18 @@ class Workspace:
         """One model."""
         return self.stage_folder(plan, stage) / f"fold_{fold}"
 
+    def plan_models_folder(self, plan_name: str) -> Path:
+        """All models of a plan."""
+        return self.path / "models" / plan_name
+
+    def selection_file(self, plan_name: str) -> Path:
+        """Which of a plan's models is the best."""
+        return self.plan_models_folder(plan_name) / "selection.json"
+
+    def ensembles_folder(self, plan_name: str) -> Path:
+        """What stages predict together."""
+        return self.plan_models_folder(plan_name) / "ensembles"
+
     def has_models(self, plan_name: str) -> bool:
         """Whether training by a plan has begun."""
         return any((self.path / "models" / plan_name).glob("*/fold_*/*"))
@@ -144,6 +159,14 @@ class Workspace:
         if not self.folds_file.is_file():
             raise WorkspaceError(f"{self.path}: nothing is preprocessed here. Run 'autoseg preprocess DATASET' first.")
         return find_fold(self._read_folds()[0], fold)
+
+    def fold_numbers(self) -> list[int]:
+        """The numbers of the recorded folds; none before anything is preprocessed.
+
+        Raises:
+            WorkspaceError: the record is broken.
+        """
+        return list(range(len(self._read_folds()[0]))) if self.folds_file.is_file() else []
 
     def _read_folds(self) -> tuple[tuple[Fold, ...], Any]:
         """The recorded folds, and how they were asked for if they were."""

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy import ndimage as ndi
 from torch import nn
 
 from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
 from autoseg.errors import AutosegError
 from autoseg.inference import folder, predict_cases, read_labels
 from autoseg.inference.memory import Way
+from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
 TURN = np.deg2rad(20)
@@ -453,3 +455,72 @@ def test_what_cannot_be_written_fails_alone(predictor, tmp_path, monkeypatch):
     predicted, _, failures = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
     assert predicted == 2
     assert failures == [f"case 'b': {tmp_path / 'out' / 'b.nii.gz'}: cannot be written: is the disk full?"]
+
+
+class Sure(nn.Module):
+    """The brighter a voxel, the surer it is of a kidney: as sure as not where it has some value."""
+
+    def __init__(self, even: float) -> None:
+        super().__init__()
+        self.even = even
+
+    def forward(self, images):
+        first = (images[:, :1] - self.even) / 50
+        return (torch.cat((torch.zeros_like(first), first), dim=1),)
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_several_models_are_averaged_on_the_images_own_grid(make_predictor, tmp_path, probabilities):
+    """Of other voxel sizes; by hand from what each says alone."""
+    for name in ("a", "b"):
+        write(tmp_path / "in" / f"{name}_0000.nii.gz", direction=OBLIQUE, seed=ord(name))
+    members = [
+        make_predictor([Sure(-30.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7)),
+        make_predictor([Sure(50.0)], patch=(4, 4, 4), spacing_mm=(2.0, 1.6, 1.4)),
+    ]
+    cases = find_cases([tmp_path / "in"], 1)
+    outcome = predict_cases(members, cases, tmp_path / "out", probabilities)
+    assert (outcome.predicted, outcome.failures) == (2, [])
+    for name in ("a", "b"):
+        image = read_image(tmp_path / "in" / f"{name}_0000.nii.gz")
+        mean = np.mean([one.predict(image, probabilities=True).probabilities for one in members], axis=0)
+        clear = abs(mean[1] - mean[0]) > 2e-3  # what is nearer may be rounded to either
+        written = read_label_map(tmp_path / "out" / f"{name}.nii.gz")[0]
+        assert {0, 7} == set(np.unique(written)) and clear.mean() > 0.9
+        np.testing.assert_array_equal(written[clear], np.array([0, 7])[mean.argmax(axis=0)][clear])
+        if probabilities:
+            with np.load(tmp_path / "out" / f"{name}.npz") as stored:
+                np.testing.assert_allclose(stored["probabilities"], mean, rtol=0, atol=1e-3)
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert (record["stage"], record["folds"], record["postprocessing"]) == ("net + net", 2, [])
+    again = predict_cases(members, cases, tmp_path / "out", probabilities)
+    assert (again.predicted, again.kept) == (0, 2)
+    with pytest.raises(AutosegError, match=r"another model \(stage: net \+ net there, net now\)"):
+        predict_cases(members[0], cases, tmp_path / "out")
+
+
+def test_models_of_other_labels_are_not_averaged(make_predictor, tmp_path):
+    other = make_predictor(labels=Labels(values={"background": 0, "liver": 7}))
+    with pytest.raises(AutosegError) as error:
+        predict_cases([make_predictor(), other], [], tmp_path)
+    assert str(error.value) == "net + net: trained on other channels or labels. Average models of one dataset."
+
+
+def test_rules_are_applied_and_recorded(make_predictor, tmp_path):
+    array = write(tmp_path / "scan_0000.nii.gz", shape=(6, 12, 11))
+    predictor = make_predictor([Sure(150.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    numbers, count = ndi.label(array > 150, np.ones((3, 3, 3)))
+    largest = np.argsort(-np.bincount(numbers[numbers > 0]))[:4]
+    means = ndi.mean(1 / (1 + np.exp((150 - array) / 50)), numbers, largest)
+    least = float(np.sort(means)[1]) + 1e-4
+    rules = [KeepLargest(target="kidney", count=4), RemoveUncertain(target="kidney", least_probability=least)]
+    cases = find_cases([tmp_path / "scan_0000.nii.gz"], 1)
+    assert predict_cases(predictor, cases, tmp_path / "out", rules=rules).failures == []
+    expected = np.where(np.isin(numbers, largest[means > least]), 7, 0)
+    assert count > 4 and len(largest[means > least]) == 2
+    np.testing.assert_array_equal(read_label_map(tmp_path / "out" / "scan.nii.gz")[0], expected)
+    assert listed(tmp_path / "out") == ["predictions.json", "scan.nii.gz"]
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert record["postprocessing"] == [rule.model_dump() for rule in rules]
+    with pytest.raises(AutosegError, match=r"another model \(postprocessing: "):
+        predict_cases(predictor, cases, tmp_path / "out")

@@ -13,15 +13,20 @@ from torch import nn
 
 from autoseg.dataset.labels import Labels, Region
 from autoseg.inference.sliding_window import (
+    averaged,
     grouped_windows,
     padded_shape,
     predict_rows,
     rows_held,
+    turned,
+    turned_back,
+    views_of,
     window_of,
     windows_at_once,
 )
 from autoseg.inference.tiles import window_starts
 from autoseg.networks import devices
+from autoseg.plan.inference import View
 
 CPU = torch.device("cpu")
 ONE = Labels(values={"background": 0, "lesion": 1}, regions={"lesion": Region(values=(1,), paint=1)})
@@ -315,3 +320,36 @@ def test_air_is_not_known_where_every_image_has_its_own_scale(make_stage):
     values["preprocessing"]["normalisation"] = [{"kind": "zscore", "inside_mask": False}]
     with pytest.raises(ValueError, match=r"inference\.air 0: with normalisation 'zscore' of the first channel"):
         type(stage).model_validate(values)
+
+
+TWELVE = [View(quarter_turns=turns, flips=flips) for flips in ((), (0,), (2,)) for turns in range(4)]
+
+
+@pytest.mark.parametrize(("dimensions", "views"), [(3, TWELVE), (2, TWELVE[:8])])
+def test_views_are_turned_back_exactly(dimensions, views):
+    windows = torch.randn((2, 3, *(5, 6, 6)[-dimensions:]))
+    seen = [turned(windows, view) for view in views]
+    assert all(torch.equal(turned_back(one, view), windows) for one, view in zip(seen, views, strict=True))
+    assert len({tuple(one.flatten().tolist()) for one in seen}) == len(views)  # no two alike
+
+
+def test_views_as_numpy_turns_them():
+    window = np.arange(2 * 3 * 3).reshape(1, 1, 2, 3, 3)
+    for view in TWELVE:
+        expected = np.flip(np.rot90(window[0, 0], view.quarter_turns, (1, 2)), view.flips)
+        np.testing.assert_array_equal(turned(torch.from_numpy(window), view)[0, 0].numpy(), expected)
+
+
+def test_twelve_views_are_averaged(make_stage):
+    """A network that looks one voxel to the right gives, by view, the neighbour in another direction."""
+
+    class Right(nn.Module):
+        def forward(self, images):
+            return (torch.roll(images, 1, -1),)
+
+    stage = make_stage((2, 4, 4), views=TWELVE)
+    image = torch.randn((1, 1, 2, 4, 4))
+    found = averaged([Right()], image, views_of(stage.inference), stage, torch.device("cpu"))
+    # Four turns: every direction in the plane once; three times that, in whatever order flips put them.
+    around = [torch.roll(image, shift, axis) for axis in (-1, -2) for shift in (1, -1)]
+    torch.testing.assert_close(found, sum(around) / 4)

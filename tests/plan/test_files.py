@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from autoseg.errors import PlanError
 from autoseg.plan import Decision, check_plan, plan_schema, read_plan, with_settings, write_plan
 from autoseg.plan.files import check_target
+from autoseg.plan.postprocessing import KeepLargest
 
 
 def test_written_and_read_back(tmp_path, plan):
@@ -537,3 +539,31 @@ def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
 def test_numbers_that_no_machine_can_use_are_refused(plan, setting):
     with pytest.raises(PlanError, match="less than"):
         with_settings(plan, [f"stages.2d.{setting}"])
+
+
+def test_views_and_postprocessing(data):
+    """No two views alike, none that the patch does not allow, and no rule for what is not predicted."""
+    stage = data["stages"]["2d"]
+    stage["inference"] = {"views": [{}, {"quarter_turns": 2}, {"flips": [0]}]}
+    stage["postprocessing"] = [{"kind": "keep_largest", "target": "kidney", "count": 2}]
+    read = check_plan(data, "plan.json").stages["2d"]
+    assert [view.quarter_turns for view in read.inference.views] == [0, 2, 0]
+    assert read.postprocessing == (KeepLargest(target="kidney", count=2),)
+    faults = [
+        ({"views": [{"flips": [0, 1]}, {}, {"quarter_turns": 2}]}, "views[2] is the same view as inference.views[0]"),
+        ({"views": [{"quarter_turns": 1}]}, "turns a window by 90°, and sampling.patch_size [16, 24] is not square"),
+        ({"views": [{"flips": [2]}]}, "views[0].flips [2]: a stage of 2 dimensions has axes 0 to 1"),
+        (
+            {"views": [{}], "mirror_axes": [1]},
+            "1 are listed, and mirror_axes [1] name others; set one of the two to []",
+        ),
+    ]
+    for inference, said in faults:
+        stage["inference"] = inference
+        with pytest.raises(PlanError, match=re.escape(said)):
+            check_plan(data, "plan.json")
+    stage["inference"] = {}
+    stage["postprocessing"] = [{"kind": "fill_holes", "target": "liver"}]
+    said = "stages.2d.postprocessing[0].target 'liver' is nothing this dataset predicts; name one of kidney"
+    with pytest.raises(PlanError, match=re.escape(said)):
+        check_plan(data, "plan.json")

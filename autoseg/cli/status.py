@@ -1,0 +1,81 @@
+"""`autoseg status`: how far a workspace is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autoseg.cli.display import show
+from autoseg.cli.options import PlanName, WorkspacePath, open_workspace
+
+if TYPE_CHECKING:
+    from autoseg.workflow.status import JobState
+
+
+def status(
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="[DATASET]", help="Whose default workspace is meant, without -w.")
+    ] = None,
+    workspace: WorkspacePath = None,
+    plan: PlanName = "default",
+) -> None:
+    """Shows what is done, what is next, and how long it may take: a line a model."""
+    from autoseg.errors import WorkspaceError
+    from autoseg.workflow.selection import read_selection
+    from autoseg.workflow.status import list_states
+
+    if dataset is None and workspace is None:
+        raise typer.BadParameter("give a workspace (-w DIR), or the dataset whose default workspace is meant")
+    space = open_workspace(dataset or Path(), workspace)
+    if not space.path.is_dir():
+        raise WorkspaceError(f"{space.path}: no such workspace. 'autoseg run DATASET' makes one.")
+    data = "DATASET" if dataset is None else str(dataset)
+    show(f"fingerprint: {'extracted' if space.fingerprint_file.is_file() else 'to extract'}")
+    if not space.plan_file(plan).is_file() and not any(space.plans_folder.glob("*.json")):
+        show(f"plan: none yet\nnext: autoseg run {data} -w {space.path}")
+        return
+    states = list_states(space, chosen := space.read_plan(plan))
+    show(f"plan '{plan}': {', '.join(chosen.stages)}")
+    if not states:
+        show(f"models: nothing is preprocessed yet\nnext: autoseg run {data} -w {space.path} --name {plan}")
+        return
+    for state in states:
+        show(f"{state.stage}, fold {state.fold}: {describe(state)}")
+    undone = [state for state in states if state.state != "trained"]
+    file = space.selection_file(plan)
+    found = read_selection(file) if file.is_file() else None
+    show(f"selection: {found.chosen.name if found else 'not made'}")
+    if undone:
+        known = [state.minutes_left for state in undone if state.minutes_left is not None]
+        time = f" (about {in_time(sum(known))}{' and more' * (len(known) < len(undone))})" if known else ""
+        show(f"next: autoseg run {data} -w {space.path} --name {plan}{time}")
+    elif found is None:
+        show(f"next: autoseg select {data} -w {space.path} --plan {plan}")
+    else:
+        show(f"next: autoseg predict {file.parent} IMAGES -o FOLDER")
+
+
+def describe(state: JobState) -> str:
+    """What is said of a model."""
+    left = "" if state.minutes_left is None else f", about {in_time(state.minutes_left)}"
+    match state.state:
+        case "trained":
+            return "trained" if state.dice is None else f"trained, Dice {state.dice:.3f}"
+        case "begun":
+            of = "" if state.epochs is None else f" of {state.epochs}"
+            return f"epoch {state.epoch}{of}{f'{left} left' if left else ''}"
+        case "to train":
+            return f"to train{left}"
+
+
+def in_time(minutes: float) -> str:
+    """Minutes as people say them.
+
+    >>> in_time(0.4), in_time(1), in_time(25.4), in_time(200)
+    ('a minute', 'a minute', '25 minutes', '3.3 hours')
+    """
+    if minutes >= 120:
+        return f"{minutes / 60:.1f} hours"
+    return "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"

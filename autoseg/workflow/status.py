@@ -1,0 +1,93 @@
+"""How far a workspace is, told from its files alone: without torch, in no time.
+
+Comes in: a workspace and a plan. Goes out: the state of every model, and how long the rest may take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+from autoseg.evaluation import read_scores
+from autoseg.files import read_json
+from autoseg.plan import Plan
+from autoseg.workflow.trained import SCORES, has_model
+from autoseg.workflow.workspace import Workspace
+
+
+class JobState(NamedTuple):
+    """How far a model is.
+
+    Attributes:
+        stage: of the plan.
+        fold: its number, or "all".
+        state: what was done of it.
+        dice: mean Dice on its validation cases; None before they are scored, and without any.
+        epoch: how many are done; None unless it is being trained, or the training was interrupted.
+        epochs: how many there will be, by the plan or as the time allows; None where nobody knows yet.
+        minutes_left: of its training, about; None where nobody knows yet.
+    """
+
+    stage: str
+    fold: int | str
+    state: Literal["trained", "begun", "to train"]
+    dice: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    minutes_left: float | None = None
+
+
+def list_states(workspace: Workspace, plan: Plan, folds: Sequence[int | str] | None = None) -> list[JobState]:
+    """The state of every model of a plan, stage by stage.
+
+    Args:
+        workspace: has the models.
+        plan: has the stages.
+        folds: to look at; None for those recorded, and "all" where there is something of it.
+    """
+    states = []
+    for stage in plan.stages:
+        every: list[int | str] = list(workspace.fold_numbers() if folds is None else folds)
+        if folds is None and workspace.fold_folder(plan, stage, "all").is_dir():
+            every.append("all")
+        usual = expected_minutes(workspace, plan, stage)
+        states += [_state(workspace.fold_folder(plan, stage, fold), plan, stage, fold, usual) for fold in every]
+    return states
+
+
+def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | None:
+    """How long a model of a stage trains: as planned, or as long as others of it took; None where nobody knows.
+
+    Others that are not finished tell by the share that is done.
+    """
+    if plan.stages[stage].training.minutes is not None:
+        return plan.stages[stage].training.minutes
+    folders = sorted(workspace.stage_folder(plan, stage).glob("fold_*"))
+    took = [read_json(folder / "model.json")["trained"].get("minutes") for folder in folders if has_model(folder)]
+    known = [float(minutes) for minutes in took if isinstance(minutes, int | float)]
+    last_rows = [_last_row(folder) for folder in folders if not has_model(folder)]
+    known += [row["minutes"] / row["share"] for row in last_rows if row.get("share")]
+    return median(known) if known else None
+
+
+def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float | None) -> JobState:
+    if has_model(folder):
+        scores = folder / SCORES
+        return JobState(stage, fold, "trained", read_scores(scores).mean if scores.is_file() else None)
+    row = _last_row(folder)
+    if not row:
+        return JobState(stage, fold, "to train", minutes_left=usual)
+    training, share, epoch = plan.stages[stage].training, row["share"], row["epoch"] + 1
+    epochs = training.epochs if training.minutes is None else round(epoch / share) if share else None
+    left = row["minutes"] * (1 - share) / share if share else usual
+    return JobState(stage, fold, "begun", epoch=epoch, epochs=epochs, minutes_left=left)
+
+
+def _last_row(folder: Path) -> dict[str, Any]:
+    """What the log of a training says last; nothing where there is none."""
+    log = folder / "log.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return dict(json.loads(lines[-1])) if lines else {}

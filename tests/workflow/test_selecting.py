@@ -1,0 +1,229 @@
+"""Which model is the best, on workspaces made by hand: label maps and probabilities of models that never were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from autoseg.dataset import Fold, Labels, read_label_map, write_label_map
+from autoseg.dataset.description import Description
+from autoseg.errors import WorkspaceError
+from autoseg.evaluation import Measures, Scores, evaluate
+from autoseg.geometry import plain_grid
+from autoseg.inference.averaging import write_probabilities
+from autoseg.plan.postprocessing import KeepLargest
+from autoseg.workflow import pairing, selecting
+from autoseg.workflow.predicting import load_team
+from autoseg.workflow.selecting import rank, select
+from autoseg.workflow.selection import find_selection, read_selection
+from autoseg.workflow.workspace import Workspace
+
+GRID = plain_grid((6, 12, 12), (2.0, 1.0, 1.0))
+LABELS = Labels(values={"background": 0, "kidney": 1, "cyst": 2})  # nobody has a cyst
+NAMES = [f"case_{number}" for number in range(6)]
+FOLDS = [Fold(tuple(NAMES[3:]), tuple(NAMES[:3])), Fold(tuple(NAMES[:3]), tuple(NAMES[3:]))]
+
+
+def truth(name: str) -> np.ndarray:
+    label_map = np.zeros(GRID.shape, np.uint8)
+    start = int(name[-1]) % 3
+    label_map[1:5, start : start + 7, 2:9] = 1
+    return label_map
+
+
+def shares(name: str, wrong: int) -> np.ndarray:
+    """Probabilities: sure of the truth, but for so many rows of the kidney, of which it thinks 0.4."""
+    kidney = np.where(truth(name) == 1, 0.9, 0.1)
+    start = int(name[-1]) % 3
+    kidney[1:5, start : start + abs(wrong)] = np.where(truth(name)[1:5, start : start + abs(wrong)] == 1, 0.4, 0.1)
+    if wrong < 0:  # from the other end
+        kidney = np.where(truth(name) == 1, 0.9, 0.1)
+        kidney[1:5, start + 7 + wrong : start + 7, 2:9] = 0.4
+    return np.stack((1 - kidney, kidney, np.zeros_like(kidney)))
+
+
+def fake_cases(plan, stage: str, names, workspace) -> list[SimpleNamespace]:
+    """Prepared cases as far as they are looked at."""
+    return [SimpleNamespace(name=name, placement=SimpleNamespace(grid=GRID), stage=stage) for name in names]
+
+
+class Handmade:
+    """A workspace with stages of which each is wrong in its own way."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, plan, wrong: dict[str, int]) -> None:
+        self.workspace, self.wrong, self.asked = Workspace(root / "work"), wrong, []
+        self.workspace.write_folds(FOLDS)
+        self.references = {name: root / "labelsTr" / f"{name}.nii.gz" for name in NAMES}
+        (root / "labelsTr").mkdir()
+        for name, path in self.references.items():
+            write_label_map(path, truth(name), GRID)
+        self.dataset = SimpleNamespace(
+            path=root, cases=[SimpleNamespace(name=name, label=path) for name, path in self.references.items()]
+        )
+        stage = next(iter(plan.stages.values()))
+        description = Description(name="handmade", channels=("CT",), labels=LABELS)
+        self.plan = plan.model_copy(update={"stages": dict.fromkeys(wrong, stage), "dataset": description})
+        for name in wrong:
+            for fold in (0, 1):
+                self.add(name, fold)
+        monkeypatch.setattr(pairing, "_cases", fake_cases)
+        monkeypatch.setattr(pairing.Predictor, "load", staticmethod(lambda folder, device: folder))
+        monkeypatch.setattr(pairing, "_predict", self.predict)
+
+    def add(self, stage: str, fold: int, date: str = "2026-01-01") -> None:
+        folder = self.workspace.fold_folder(self.plan, stage, fold)
+        (folder / "validation").mkdir(parents=True, exist_ok=True)
+        (folder / "weights.safetensors").touch()
+        (folder / "model.json").write_text(json.dumps({"trained": {"minutes": 4.0}, "machine": {"date": date}}))
+        names = FOLDS[fold].validation
+        for name in names:
+            label_map = shares(name, self.wrong[stage]).argmax(axis=0).astype(np.uint8)
+            write_label_map(folder / "validation" / f"{name}.nii.gz", self.spoilt(label_map, name), GRID)
+        given = {name: self.references[name] for name in names}
+        evaluate(folder / "validation", given, LABELS, jobs=1).write(folder / "validation" / "scores.json")
+
+    def spoilt(self, label_map: np.ndarray, name: str) -> np.ndarray:
+        return label_map
+
+    def predict(self, predictor: Path, case: SimpleNamespace, target: Path) -> None:
+        fold = next(number for number, fold in enumerate(FOLDS) if case.name in fold.validation)
+        assert predictor == self.workspace.fold_folder(self.plan, case.stage, fold)  # the one that does not know it
+        self.asked.append((case.stage, case.name))
+        write_probabilities(target, shares(case.name, self.wrong[case.stage]))
+
+    def select(self):
+        return select(self.dataset, self.plan, self.workspace, jobs=1)
+
+
+@pytest.fixture
+def handmade(tmp_path, monkeypatch, plan):
+    return lambda **wrong: Handmade(tmp_path, monkeypatch, plan, wrong)
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def test_a_pair_that_is_better_than_both(handmade):
+    """One forgets rows at one end, the other at the other end, and each is surer of what it knows."""
+    made = handmade(first=2, second=-3)
+    selection = made.select()
+    assert [one.stages for one in selection.candidates] == [("first", "second"), ("first",), ("second",)]
+    assert selection.chosen.mean == 1.0
+    forgetful = [[dice(shares(n, w).argmax(0) == 1, truth(n) == 1) for n in NAMES] for w in (2, -3)]
+    assert [one.mean for one in selection.candidates[1:]] == pytest.approx(np.mean(forgetful, axis=1).tolist())
+    assert [one.behind for one in selection.candidates] == pytest.approx(
+        [0, *(np.mean(forgetful, axis=1) - 1).tolist()]
+    )
+    assert (selection.folds, selection.cases, selection.left_out) == ((0, 1), 6, {})
+    assert selection.chosen.per_target == {"kidney": 1.0, "cyst": None}  # and no NaN in any ranking
+    assert read_selection(made.workspace.selection_file(made.plan.name)) == selection
+    together = made.workspace.ensembles_folder(made.plan.name) / "first+second"
+    for name in NAMES:
+        by_hand = ((shares(name, 2) + shares(name, -3)) / 2).argmax(axis=0)
+        np.testing.assert_array_equal(read_label_map(together / f"{name}.nii.gz")[0], by_hand)
+
+
+def test_what_is_done_is_kept(handmade, monkeypatch):
+    made = handmade(first=2, second=-3)
+    first = made.select()
+    assert len(made.asked) == 2 * len(NAMES)
+    with monkeypatch.context() as patched:
+        patched.setattr(selecting, "learn_rules", lambda *_: pytest.fail("it was learnt already"))
+        assert made.select() == first
+    made.add("second", 1, date="2027-02-02")  # trained again
+    again = made.select()
+    assert made.asked[2 * len(NAMES) :] == [("second", name) for name in NAMES]
+    assert again.made_from != first.made_from and again.candidates == first.candidates
+
+
+def test_of_equal_ones_the_simpler(handmade):
+    selection = handmade(b=2, a=2).select()
+    assert selection.chosen.stages == ("b",)  # the first of the plan, not of the alphabet; and no pair
+    assert [one.behind for one in selection.candidates] == [0, 0, 0]
+
+
+def test_the_only_one(handmade):
+    made = handmade(first=2)
+    selection = made.select()
+    assert [one.stages for one in selection.candidates] == [("first",)]
+    assert made.asked == []
+
+
+def test_folds_that_are_missing(handmade, caplog):
+    made = handmade(first=2, second=-3)
+    (made.workspace.fold_folder(made.plan, "second", 1) / "weights.safetensors").unlink()
+    selection = made.select()
+    assert selection.left_out == {"second": (1,)}
+    assert [one.stages for one in selection.candidates] == [("first",)]
+    assert "leaving out second: fold 1 not trained" in caplog.text
+    (made.workspace.fold_folder(made.plan, "first", 1) / "weights.safetensors").unlink()
+    selection = made.select()
+    assert (selection.folds, selection.cases, len(selection.candidates)) == ((0,), 3, 3)
+    assert "no stage has all 2 folds; comparing by fold 0 alone" in caplog.text
+
+
+def test_nothing_is_trained(handmade):
+    made = handmade(first=2)
+    for fold in (0, 1):
+        (made.workspace.fold_folder(made.plan, "first", fold) / "model.json").unlink()
+    with pytest.raises(WorkspaceError) as error:
+        made.select()
+    assert str(error.value) == (
+        f"{made.workspace.path}: no fold of plan '{made.plan.name}' is trained and scored, so there is nothing to "
+        "select from. Run 'autoseg run DATASET' or 'autoseg train DATASET' first."
+    )
+
+
+def test_a_case_that_is_gone(handmade):
+    made = handmade(first=2)
+    del made.dataset.cases[2]
+    with pytest.raises(WorkspaceError, match="models were validated on case_2, which the dataset has no label map of"):
+        made.select()
+
+
+def test_false_positives_of_the_chosen_one_are_removed(handmade, monkeypatch):
+    def spoilt(self, label_map, name):
+        label_map[0, 11, 10:] = 1
+        return label_map
+
+    monkeypatch.setattr(Handmade, "spoilt", spoilt)
+    selection = handmade(first=1).select()
+    assert KeepLargest() in selection.postprocessing.rules
+    assert selection.postprocessing.before == pytest.approx(selection.chosen.mean)
+    whole = np.mean([dice(shares(name, 1).argmax(0) == 1, truth(name) == 1) for name in NAMES])
+    assert selection.postprocessing.after == pytest.approx(whole) != selection.postprocessing.before
+
+
+def test_ranked_by_means_over_what_counts():
+    def scored(*kidney: float | None, cyst: float | None = None) -> Scores:
+        measures = {f"{n}": {"kidney": Measures(dice=one), "cyst": Measures()} for n, one in enumerate(kidney)}
+        measures["0"]["cyst"] = Measures(dice=cyst)
+        return Scores(cases=measures)
+
+    ranked = rank({("a",): scored(0.5, 0.7), ("b",): scored(0.9, None), ("a", "b"): scored(0.9, 0.9, cyst=0.0)})
+    assert [one.stages for one in ranked] == [("b",), ("a",), ("a", "b")]
+    assert [one.mean for one in ranked] == pytest.approx([0.9, 0.6, 0.45])
+    assert [one.behind for one in ranked] == pytest.approx([0, -0.3, -0.45])
+
+
+def test_what_a_path_stands_for(handmade, tmp_path):
+    made = handmade(first=2)
+    with pytest.raises(WorkspaceError, match=r"no model is selected here yet\. Run 'autoseg select DATASET'"):
+        load_team(made.workspace.path)
+    made.select()
+    file = made.workspace.selection_file(made.plan.name)
+    assert find_selection(made.workspace.path) == find_selection(file.parent) == file
+    assert find_selection(file.parent / "first") is None
+    other = made.workspace.selection_file("other")
+    other.parent.mkdir()
+    other.write_text(file.read_text())
+    with pytest.raises(WorkspaceError, match="models are selected by 2 plans. Name one: "):
+        find_selection(made.workspace.path)
+    other.write_text("{}")
+    with pytest.raises(WorkspaceError, match="not a selection of format 1. Remove it"):
+        read_selection(other)

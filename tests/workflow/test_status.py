@@ -1,0 +1,77 @@
+"""What is done and what is left, told from files that were written by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from autoseg.dataset import Fold
+from autoseg.evaluation import Measures, Scores
+from autoseg.inference import model as models
+from autoseg.plan import with_settings
+from autoseg.workflow import trained
+from autoseg.workflow.status import JobState, expected_minutes, list_states
+
+
+def finish(workspace, plan, stage, fold, dice, minutes):
+    folder = workspace.fold_folder(plan, stage, fold)
+    Scores(cases={"a": {"kidney": Measures(dice=dice)}}).write(folder / "validation" / "scores.json")
+    (folder / "model.json").write_text(json.dumps({"trained": {"minutes": minutes}}))
+    (folder / "weights.safetensors").touch()
+
+
+def log(workspace, plan, stage, fold, **row):
+    folder = workspace.fold_folder(plan, stage, fold)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log.jsonl").write_text('{"epoch": 0}\n' + json.dumps(row) + "\n")
+
+
+@pytest.fixture
+def begun(plan, workspace):
+    """A plan of 10 epochs; fold 0 of 2d is trained, fold 1 is at epoch 4 of 10."""
+    workspace.write_folds([Fold(("a", "b"), ("c",))] * 3)
+    longer = with_settings(plan, ["stages.*.training.epochs=10"])
+    finish(workspace, longer, "2d", 0, 0.75, 20.0)
+    log(workspace, longer, "2d", 1, epoch=3, minutes=8.0, share=0.4)
+    return longer
+
+
+def test_the_state_of_every_model(begun, workspace):
+    states = list_states(workspace, begun)
+    states = [one._replace(minutes_left=one.minutes_left and round(one.minutes_left, 6)) for one in states]
+    assert states == [
+        JobState("2d", 0, "trained", dice=0.75),
+        JobState("2d", 1, "begun", epoch=4, epochs=10, minutes_left=12.0),
+        JobState("2d", 2, "to train", minutes_left=20.0),
+        *(JobState("3d_fullres", fold, "to train") for fold in range(3)),
+    ]
+    workspace.fold_folder(begun, "3d_fullres", "all").mkdir(parents=True)
+    assert list_states(workspace, begun)[-1] == JobState("3d_fullres", "all", "to train")
+
+
+def test_a_model_trained_by_the_clock(begun, workspace):
+    timed = with_settings(begun, ["stages.*.training.minutes=30"])
+    log(workspace, timed, "3d_fullres", 0, epoch=5, minutes=10.0, share=1 / 3)
+    [state] = [state for state in list_states(workspace, timed) if state.state == "begun" and state.stage != "2d"]
+    assert (state.epoch, state.epochs, round(state.minutes_left, 6)) == (6, 18, 20)
+    assert expected_minutes(workspace, timed, "3d_fullres") == 30
+
+
+def test_a_time_told_by_a_training_under_way(begun, workspace):
+    log(workspace, begun, "3d_fullres", 0, epoch=4, minutes=5.0, share=0.5)
+    assert expected_minutes(workspace, begun, "3d_fullres") == 10
+
+
+def test_files_are_called_as_models_call_them():
+    assert trained.MODEL == (models.WEIGHTS, models.DESCRIPTION)
+
+
+def test_torch_is_not_needed():
+    code = (
+        "import sys, autoseg.workflow.status, autoseg.workflow.selection, autoseg.cli.main\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
