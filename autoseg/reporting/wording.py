@@ -75,7 +75,7 @@ SECTIONS = {
     "Network": ("network",),
     "Patches": ("sampling", "augmentation"),
     "Training": ("loss", "optimizer", "schedule", "stopping", "average", "training"),
-    "Prediction": ("inference",),
+    "Prediction": ("inference", "postprocessing"),
     "Memory": ("memory",),
 }
 

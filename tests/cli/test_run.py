@@ -121,3 +121,16 @@ def test_real_data_up_to_the_plan(autoseg, tmp_path):
     assert plan.stages["3d_fullres"].preprocessing.spacing_mm == (1.0, 1.0, 1.0)
     assert plan.stages["2d"].sampling.patch_size == (56, 40)
     assert list(plan.dataset.labels.targets) == ["Anterior", "Posterior"]
+
+
+@pytest.mark.parametrize(("options", "selects"), [((), True), (("--folds", "0"), False)])
+def test_it_ends_with_a_selection(autoseg, finished, own_work, monkeypatch, options, selects):
+    """Of all that is trained, unless only some folds are asked for; the time it takes is told before it begins."""
+    monkeypatch.setattr("autoseg.workflow.pipeline.run_job", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
+    ran = autoseg("run", finished.data, "-w", own_work, "--jobs", 1, *options)
+    assert ran.code == 0, ran.err
+    assert ("Selected: 3d_fullres, the only candidate (1 cases, fold 0)" in ran.out) == selects
+    assert (own_work / "models" / "default" / "selection.json").is_file() == selects
+    others = 4 if selects else 0
+    assert ("about a minute of training in all" in ran.err) == bool(others)

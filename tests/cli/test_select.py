@@ -6,7 +6,6 @@ import json
 import shutil
 
 import numpy as np
-import pytest
 import SimpleITK as sitk
 
 from autoseg.dataset import read_image
@@ -37,7 +36,6 @@ def test_one_stage_from_selection_to_prediction(autoseg, finished, own_work, tmp
         assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.slow
 def test_two_stages(autoseg, finished, own_work, tmp_path):
     """The pair is made, cached, scored; and, chosen by hand, predicts as the mean of the two."""
     fast = ("--workers", 0, "--jobs", 1)
