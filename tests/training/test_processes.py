@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from autoseg.dataset import Labels
 from autoseg.errors import TrainingError
@@ -70,8 +70,8 @@ def share_of(rank, store, folder):
 
 def test_losses_are_over_the_whole_batch(tmp_path):
     """Of three samples, of which one process has two. Gradients are averaged over the processes afterwards."""
-    arguments = (tmp_path / "store", tmp_path)
-    multiprocessing.start_processes(share_of, arguments, nprocs=2, start_method="spawn")
+    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in (0, 1)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
     logits, classes = batch()
     saved = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert [one["agreed"] for one in saved] == [(1.0, 0.0)] * 2
@@ -146,3 +146,7 @@ def test_two_processes_train_as_one_does_killed_and_continued_by_one(dataset, ma
             assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.02)
             assert ours["mean_dice"] == pytest.approx(theirs["mean_dice"], abs=0.05)
         assert (folders[name] / "weights.safetensors").is_file()
+
+
+if __name__ == "__main__":  # what the processes of the first test are started with
+    share_of(int(sys.argv[1]), Path(sys.argv[2]) / "store", Path(sys.argv[2]))
