@@ -43,6 +43,8 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "A window's voxels weigh less towards its border (Gaussian of an eighth of the patch), where it sees "
         "little of the surroundings.",
     ),
+    "inference.views": ((), "A model sees the image as it lies, and mirrored along the axes above."),
+    "postprocessing": ((), "'autoseg select' learns which parts of a prediction to remove, once models are trained."),
     "inference.air": (
         None,
         "All of an image is looked at; where air is known by its intensity, windows of air may be left out.",

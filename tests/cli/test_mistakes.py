@@ -67,7 +67,7 @@ MISTAKES = [
     ("train {data} -w {work}/../typo", "btch_size: no such field; did you mean 'batch_size'?"),
     # a model
     ("predict {nowhere} {data} -o {new}", "{nowhere}: no such folder. Name the folder of a fold, or of a stage"),
-    ("predict {work} {data} -o {new}", "{work}: no model here (weights.safetensors is missing)."),
+    ("predict {work} {data} -o {new}", "{work}: no model is selected here yet. Run 'autoseg select"),
     ("predict {unfinished} {data} -o {new}", "the training has not finished. Run the same training command again"),
     ("predict {damaged} {data} -o {new}", "weights.safetensors: the weights cannot be read ("),
 ]

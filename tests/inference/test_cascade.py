@@ -179,9 +179,9 @@ def test_the_memory_is_that_of_the_stage_that_takes_most(make_plan, make_stage, 
     predictor = Predictor.load(write(plan, "second"), "cpu")
     asked = []
 
-    def watched(stage, dataset, native, prepared, device, used, limit):
+    def watched(stage, dataset, native, prepared, device, used, limit, several):
         asked.append((stage, tuple(prepared), used))
-        return find_way(stage, dataset, native, prepared, device, used, limit)
+        return find_way(stage, dataset, native, prepared, device, used, limit, several)
 
     monkeypatch.setattr("autoseg.inference.folder.find_way", watched)
     path = tmp_path / "images" / "case_0000.nii.gz"
