@@ -152,9 +152,10 @@ class Predictor:
                 f"the image has {len(image.array)} channels; the model was trained on {len(expected)} "
                 f"({', '.join(expected)}). Give one file a channel, NAME_0000 to NAME_{len(expected) - 1:04d}."
             )
-        if self.previous is None or self.stage.previous is None:
+        if self.stage.previous is None:
             array, placement = prepare_image(image, self.stage.preprocessing)
             return torch.from_numpy(array), placement
+        assert self.previous is not None
         part = scaled(step, 1 / len(self.chain))
         seen, where = self.previous.prepare(image, scaled(step, 1 - 1 / len(self.chain)), disk, name)
         prediction = self.previous.predict_prepared(seen, where, step=part, disk=disk).label_map
