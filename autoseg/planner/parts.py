@@ -157,12 +157,13 @@ def _refining(stage: str) -> Parts:
     )
     channels = "Each predicted label becomes a channel beside those of the image."
     whole = "All of the image is seen, so what was missed there can be found here."
+    unmasked = "Intensities outside of what was predicted stay: the surroundings help to tell what is seen."
     return {
         **{path: decided for path, decided in CONVENTIONS.items() if path != "previous"},
         "previous.stage": Decided(stage, "low_resolution", {}, reason),
         "previous.as_channels": Decided(True, "conventions", {}, channels),
         "previous.crop": Decided(None, "conventions", {}, whole),
-        "previous.mask": Decided(None, "conventions", {}, whole),
+        "previous.mask": Decided(None, "conventions", {}, unmasked),
     }
 
 
