@@ -140,6 +140,7 @@ def run_side(side: str, spacing_mm: float, work: str) -> None:
 
 
 def with_autoseg(spacing_mm: float) -> Any:
+    import autoseg.preprocessing.resampling_classes  # noqa: F401  # torch, which is loaded where a voxel size changes
     from autoseg.dataset import Labels
     from autoseg.dataset.images import Image
     from autoseg.geometry import plain_grid
