@@ -119,6 +119,11 @@ def read_header(path: str | Path) -> Header:
             f"and {COARSEST_MM:g}."
         )
     direction = np.reshape(reader.GetDirection(), (dimensions, dimensions))[:spatial, :spatial]
+    if not np.isfinite(direction).all() or not np.isfinite(reader.GetOrigin()).all():
+        raise DatasetError(
+            f"{path}: the header's axes or origin are no numbers (direction {direction.ravel().tolist()}, origin "
+            f"{list(reader.GetOrigin())}). Mend the header, or leave the image out."
+        )
     grid = Grid(
         shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),
         spacing_mm=(*(1.0,) * (3 - spatial), *spacing_mm[:spatial][::-1]),

@@ -8,6 +8,7 @@ Plain tensors, numbers and text only, read with `weights_only=True`: nothing in 
 
 from __future__ import annotations
 
+import io
 import logging
 from pathlib import Path
 from typing import Any, Final, TypedDict
@@ -102,13 +103,14 @@ def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:
 
 
 def _load(path: Path) -> Checkpoint | None:
-    """What a file holds; None where it is damaged."""
+    """What a file holds; None where it is damaged. Where the machine cannot read it now, it may be whole: OSError."""
+    content = io.BytesIO(path.read_bytes())
     try:
-        checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint: Checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         _ = checkpoint["format"], checkpoint["job"]
         return checkpoint
-    except (OSError, MemoryError):
-        raise  # the file may be whole: it is the machine that cannot read it now
+    except MemoryError:
+        raise
     except Exception:  # whatever a damaged file makes of torch; its advice is to unpickle all the same
         return None
 

@@ -7,11 +7,12 @@ command keeps to.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from autoseg.dataset import Dataset, Fold
 from autoseg.dataset.balanced_folds import balanced_folds, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import must_belong
 from autoseg.workflow.workspace import Workspace
@@ -57,8 +58,23 @@ def ask_folds(
         return
     volumes = label_volumes(dataset, jobs, progress) if stratify else None
     folds = balanced_folds(groups, volumes)
+    _must_not_move(folds, dataset, workspace)
     workspace.write_folds(folds, {"group_by": group_by, "stratify": stratify})
     sizes = [len(fold.validation) for fold in folds]
     logger.info(
         "%d folds of %d to %d cases in %d groups", len(folds), min(sizes), max(sizes), len(set(groups.values()))
     )
+
+
+def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace) -> None:
+    """Refuses other folds than those that models were trained in: their validation would hold what they have seen.
+
+    Raises:
+        WorkspaceError: there are such models.
+    """
+    models = next((workspace.path / "models").glob("*/*/fold_*/*"), None)
+    if models is not None and tuple(folds) != tuple(workspace.folds_of(dataset)):
+        raise WorkspaceError(
+            f"{models.parent}: models were trained in other folds than those asked for now. Leave --group-by and "
+            "--stratify as they were, or train in another workspace (-w DIR)."
+        )

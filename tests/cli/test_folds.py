@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 TABLE = "case,patient\nkidneys_000,a\nkidneys_001,a\nkidneys_002,b\nkidneys_003,b\nkidneys_004,c\n"
+
+
+@pytest.fixture
+def own_work(own_work):
+    """Without models: those that were trained in other folds keep them."""
+    shutil.rmtree(own_work / "models")
+    return own_work
 
 
 @pytest.fixture

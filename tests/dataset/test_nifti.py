@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from autoseg.dataset.images import read_header
 from autoseg.dataset.nifti import plain_nifti_grid, read_nifti
 from autoseg.errors import DatasetError
 
@@ -172,3 +173,9 @@ def test_oblique_grids_are_left_to_itk(tmp_path):
 def test_other_files_have_no_plain_grid(content, tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(content)
     assert plain_nifti_grid(tmp_path / "a.nii.gz") is None
+
+
+def test_axes_that_are_no_numbers_are_refused(tmp_path):
+    path = written(tmp_path / "a.nii", np.eye(3), [(AFFINE, "f", math.nan), (80, "f", math.nan)])
+    with pytest.raises(DatasetError, match=r"a.nii: the header's axes or origin are no numbers \(direction"):
+        read_header(path)

@@ -84,6 +84,7 @@ def test_the_last_two_are_kept(folder):
 DAMAGE = {
     "empty": lambda whole: b"",
     "a tenth of it": lambda whole: whole[: len(whole) // 10],
+    "shorter than torch seeks": lambda whole: whole[:1100],
     "all but the end": lambda whole: whole[:-10],
     "a byte changed": lambda whole: whole.replace(b"momentum_buffer", b"moment\xffm_buffer"),
     "text": lambda whole: b"not a checkpoint",
@@ -149,3 +150,12 @@ def test_nothing_in_it_is_executed(folder, tmp_path, save):
         (folder / RESUME).read_bytes()
     )
     assert target.exists()  # it was indeed malicious
+
+
+@pytest.mark.parametrize("size", range(0, 20_000, 777))
+def test_cut_short_anywhere(folder, size):
+    write_checkpoint(folder, checkpoint() | {"network": {"weight": torch.zeros(5000)}})
+    path = folder / RESUME
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(TrainingError, match="the checkpoint cannot be read"):
+        read_checkpoint(folder, "job")

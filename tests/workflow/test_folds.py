@@ -110,3 +110,19 @@ def test_the_workspace_of_another_dataset_is_left_alone(dataset, fingerprint, wo
     with pytest.raises(WorkspaceError, match="this workspace belongs to dataset"):
         ask_folds(dataset, workspace, group_by=patients)
     assert not workspace.folds_file.exists()
+
+
+def test_folds_that_models_were_trained_in_stay(dataset, workspace, patients):
+    ask_folds(dataset, workspace, group_by=patients)
+    before = workspace.folds_file.read_text()
+    begun = workspace.path / "models" / "default" / "2d" / "fold_0" / "resume.pt"
+    begun.parent.mkdir(parents=True)
+    begun.write_bytes(b"")
+    ask_folds(dataset, workspace, group_by=patients)
+    with pytest.raises(WorkspaceError) as refused:
+        ask_folds(dataset, workspace, stratify=True)
+    assert str(refused.value) == (
+        f"{begun.parent}: models were trained in other folds than those asked for now. Leave --group-by and --stratify "
+        "as they were, or train in another workspace (-w DIR)."
+    )
+    assert workspace.folds_file.read_text() == before
