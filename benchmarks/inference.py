@@ -280,7 +280,7 @@ def memory_in(log: str, words: str) -> float:
 def train(arguments: argparse.Namespace) -> Path:
     """A fold of nnU-Net's plan; does nothing where it is trained."""
     workspace = autoseg.Workspace(arguments.workspace / "hippocampus")
-    command = [sys.executable, "-m", "autoseg", "run", arguments.data / "hippocampus", "-w", workspace.folder]
+    command = [sys.executable, "-m", "autoseg", "run", arguments.data / "hippocampus", "-w", workspace.path]
     command += ["--name", "nnunet", "--preset", "nnunet", "--stage", STAGE, "--folds", "0", "--device", "cpu"]
     print(f"  training for {arguments.minutes:g} minutes", flush=True)
     run_apart([*command, "--minutes", f"{arguments.minutes:g}", "--quiet"])
