@@ -36,7 +36,14 @@ from autoseg.reporting.learning import averaged, minimised, optimised, scheduled
 from autoseg.reporting.wording import plain, runs
 
 SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
-NETWORKS = {"plain_unet": "U-Net of plain convolutions", "residual_encoder_unet": "U-Net with a residual encoder"}
+NETWORKS = {
+    "plain_unet": "U-Net of plain convolutions",
+    "residual_encoder_unet": "U-Net with a residual encoder",
+    "block_unet": "U-Net of chosen blocks",
+    "v_net": "V-Net",
+    "dense_v_net": "DenseNet with a V-Net's decoder",
+    "se_resnext_v_net": "SE-ResNeXt with a V-Net's decoder",
+}
 SPLINES = {0: "nearest neighbour", 1: "linear", 3: "cubic splines"}
 DRAWN = {
     "by_case": "first a case is drawn, then a label in it",
