@@ -232,6 +232,17 @@ class Plan(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _likelier_labels_exist(self) -> Plan:
+        for name, stage in self.stages.items():
+            likelier = {} if stage.sampling.grid is None else stage.sampling.grid.likelier
+            for label in likelier.keys() - self.dataset.labels.targets.keys():
+                raise ValueError(
+                    f"stages.{name}.sampling.grid.likelier: the dataset has no label '{label}'; it has "
+                    f"{', '.join(self.dataset.labels.targets)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _losses_fit_the_labels(self) -> Plan:
         for name, stage in self.stages.items():
             for fault in misfits(stage.loss, self.dataset.labels):

@@ -48,6 +48,7 @@ SPLINES = {0: "nearest neighbour", 1: "linear", 3: "cubic splines"}
 DRAWN = {
     "by_case": "first a case is drawn, then a label in it",
     "by_label": "first a label is drawn, then a case that holds it",
+    "by_slice": "first a case is drawn, then a slice with a label; the patch lies anywhere in it",
 }
 
 
@@ -226,6 +227,8 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "network.encoder_convolutions": _counts,
     "network.encoder_blocks": _counts,
     "network.decoder_convolutions": _counts,
+    "network.decoder_blocks": _counts,
+    "sampling.grid": lambda grid: "none" if grid is None else plain(grid.model_dump(mode="json")),
     "sampling.patch_size": lambda size: " × ".join(map(str, size)) + " voxels",
     "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
     "sampling.foreground_fraction": percent,

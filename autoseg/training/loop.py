@@ -71,8 +71,9 @@ class _Session:
     def __init__(self, job: Job, run: Run, heard: Interruption, step: Step) -> None:
         self.job, self.run, self.heard, self.step = job, run, heard, step
         this, together = processes.rank(), processes.count()
-        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together)
-        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together)
+        labels = job.plan.dataset.labels
+        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, labels)
+        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, labels)
         self.log = Log(job.folder, job.title, job.tensorboard) if processes.rank() == 0 else None
         self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if run.iteration == 0 else None
         self.started, self.before = time.monotonic(), run.seconds

@@ -58,7 +58,7 @@ def find_rate_range(job: Job, first: float, last: float, iterations: int, progre
     """
     stage, dataset = job.stage, job.plan.dataset
     learner = make_learner(stage, len(dataset.channels), dataset.labels, job.device)
-    patches = PatchSource(job.training, stage, TRAINING)
+    patches = PatchSource(job.training, stage, TRAINING, labels=job.plan.dataset.labels)
     rates, losses = rising_rates(first, last, iterations), list[float]()
     with (
         load_batches(patches, 0, job.workers) as batches,
