@@ -198,6 +198,8 @@ class Plan(Frozen):
         stages: name → stage.
         decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why, in the order decided.
         warnings: what a person should know before training, a sentence each.
+        notes: of a plan written by hand: what it is, where it is from, what was left open and how that was chosen, a
+            sentence each, the first of them on what it is.
     """
 
     format: Literal[1] = 1
@@ -209,6 +211,7 @@ class Plan(Frozen):
     stages: dict[Name, Stage] = Field(min_length=1)
     decisions: dict[str, Decision] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _previous_stages_exist(self) -> Plan:

@@ -31,7 +31,6 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "by_case",
         "A case is drawn, then one of the labels in it, then one of its voxels, each with equal chances.",
     ),
-    "sampling.grid": (None, "Patches lie anywhere, not in a grid."),
     "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
     "stopping": (None, "Training takes all of its time: the learning rate falls to 0 by then, and not before."),
     "average": (None, "No average of the weights is kept: a learning rate that falls to 0 settles them as well."),

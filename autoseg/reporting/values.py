@@ -228,7 +228,6 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "network.encoder_blocks": _counts,
     "network.decoder_convolutions": _counts,
     "network.decoder_blocks": _counts,
-    "sampling.grid": lambda grid: "none" if grid is None else plain(grid.model_dump(mode="json")),
     "sampling.patch_size": lambda size: " × ".join(map(str, size)) + " voxels",
     "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
     "sampling.foreground_fraction": percent,
