@@ -22,6 +22,10 @@ class WorkspaceError(AutosegError):
     """The workspace lacks something a command needs, or holds something that contradicts it."""
 
 
+class UntrainedStage(WorkspaceError):
+    """A stage is asked for that builds on another one, which is not trained in all folds."""
+
+
 class ModelError(AutosegError):
     """A model folder cannot be loaded, or a model does not fit the input it is given."""
 

@@ -25,3 +25,8 @@ def silent(description: str, total: float) -> Iterator[Step]:
         del done, note
 
     yield step
+
+
+def scaled(step: Step | None, share: float) -> Step | None:
+    """For a part of an operation: what is a whole to it is told as this share."""
+    return None if step is None else lambda done, note: step(share * done, note)

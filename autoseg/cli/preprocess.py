@@ -31,6 +31,7 @@ def preprocess(
     """Crops, normalises and resamples every case; without --stage, for every stage of the plan."""
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
+    from autoseg.errors import UntrainedStage
     from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.preparation import preprocess as prepare
     from autoseg.workflow.workspace import find_stage
@@ -40,5 +41,11 @@ def preprocess(
     chosen = space.read_plan(plan)
     ask_folds(opened, space, group_by, stratify, jobs, progress)
     for name in [find_stage(chosen, stage)] if stage else chosen.stages:
-        prepare(opened, chosen, name, space, jobs, progress)
+        try:
+            prepare(opened, chosen, name, space, jobs, progress)
+        except UntrainedStage as untrained:  # not a fault where all is to be prepared that can be
+            if stage:
+                raise
+            say(f"Left for later: {untrained}")
+            continue
         say(f"Prepared for {name}: {space.prepared_folder(chosen, name)}")

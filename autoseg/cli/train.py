@@ -45,6 +45,8 @@ def train(
 ) -> None:
     """Trains one fold of a stage by a plan that 'autoseg plan' made, and scores it on whole cases.
 
+    A stage that builds on what another predicts has all folds of that one trained first, those that are not yet.
+
     Interrupted (Ctrl-C), it stops with a checkpoint; then, and after a kill, the same command goes on from the last.
     A finished model is trained on with --set …training.epochs (or minutes) above its own. Several processes train one
     model when torchrun starts them: torchrun --nproc-per-node 2 -m autoseg train …
@@ -68,11 +70,14 @@ def train(
     with together(device, chosen.budget.device) as own:
         if is_first():  # the others would write the same files
             ask_folds(opened, space, group_by, stratify, jobs, progress)
-            [job] = list_jobs(opened, chosen, space, name, [number])
-            if not job.done:
+            if not all(job.done for job in list_jobs(opened, chosen, space, name, [number])):
                 find_device(own or chosen.budget.device)  # told before cases are prepared for it
-            preprocess(opened, chosen, name, space, jobs, progress)
         processes.wait()
-        folder = fit_model(chosen, name, number, space, own, workers, progress, tensorboard)
-    if is_first():
-        show_model(opened, folder)
+        todo = list_jobs(opened, chosen, space, name, [number])
+        for job in todo:
+            if is_first():
+                preprocess(opened, chosen, job.stage, space, jobs, progress)
+            processes.wait()
+            folder = fit_model(chosen, job.stage, job.fold, space, own, workers, progress, tensorboard)
+            if is_first() and (job is todo[-1] or not job.done):
+                show_model(opened, folder)

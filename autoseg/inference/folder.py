@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoseg.dataset import Case, read_image, split_ending, write_label_map
+from autoseg.dataset import Case, Image, read_image, split_ending, write_label_map
 from autoseg.dataset.images import read_grid
 from autoseg.errors import AutosegError, DatasetError
 from autoseg.files import atomic_path
 from autoseg.geometry import Grid
 from autoseg.inference.mapped import mapped_array
-from autoseg.inference.memory import Way, find_way
+from autoseg.inference.memory import FLOAT, Way, find_way
 from autoseg.inference.model import describe_machine
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.record import (
@@ -43,7 +43,7 @@ from autoseg.inference.record import (
 from autoseg.memory import available_memory_bytes, resident_memory_bytes
 from autoseg.planner.decided import by
 from autoseg.preprocessing import Placement, place
-from autoseg.progress import Progress, Step, silent
+from autoseg.progress import Progress, Step, scaled, silent
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +157,7 @@ def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float |
         return Way(read_ahead=True, sums_on_disk=False, host_bytes=used)
     largest = max(sizes, key=lambda name: math.prod(sizes[name].shape))
     grid, limit = sizes[largest], used + available_memory_bytes() if max_memory_gb is None else max_memory_gb * GIGABYTE
-    prepared = place(grid, predictor.stage.preprocessing).shape
-    way = find_way(predictor.stage, predictor.model.plan.dataset, grid.shape, prepared, predictor.device, used, limit)
+    way = _one_for_all([_way_of(one, grid, used, limit, one is predictor) for one in predictor.chain])
     what = f"{way.host_bytes / GIGABYTE:.1f} GB of memory at the peak ('{largest}', {by(grid.shape)} voxels)"
     if way.host_bytes > limit and max_memory_gb is not None:
         raise AutosegError(
@@ -170,6 +169,22 @@ def _find_way(predictor: Predictor, jobs: Sequence[_Job], max_memory_gb: float |
     else:
         logger.info("predicting is expected to take %s", what)
     return way
+
+
+def _way_of(predictor: Predictor, grid: Grid, used: int, limit: float, is_last: bool) -> Way:
+    """How one stage predicts; while those before the last do, the image is kept as its file has it."""
+    dataset, prepared = predictor.model.plan.dataset, place(grid, predictor.stage.preprocessing).shape
+    kept = 0 if is_last else FLOAT * len(dataset.channels) * math.prod(grid.shape)
+    return find_way(predictor.stage, dataset, grid.shape, prepared, predictor.device, used + kept, limit)
+
+
+def _one_for_all(ways: Sequence[Way]) -> Way:
+    """The way in which all stages of a cascade keep below the limit, and the memory of the one that takes most."""
+    return Way(
+        all(way.read_ahead for way in ways),
+        any(way.sums_on_disk for way in ways),
+        max(way.host_bytes for way in ways),
+    )
 
 
 def _predict(predictor: Predictor, jobs: Sequence[_Job], way: Way, step: Step, failures: dict[Path, str]) -> None:
@@ -198,11 +213,14 @@ def _predict_one(
 ) -> tuple[tuple[Source, ...], Prediction]:
     """Probabilities, if they are wanted, go into a file, for they may be larger than the memory."""
     shares: bool | NDArray[np.float32] = False
+    seen = read.seen
+    array, placement = predictor.prepare(seen, share, disk, job.case.name) if isinstance(seen, Image) else seen
     if job.probabilities:
         outputs = predictor.model.plan.dataset.labels.outputs
-        shape = (outputs, *read.placement.native_shape)
+        shape = (outputs, *placement.native_shape)
         shares = files.enter_context(mapped_array(job.target.parent, shape))
-    return read.sources, predictor.predict_prepared(read.array, read.placement, shares, share, disk)
+    part = scaled(share, 1 / len(predictor.chain))
+    return read.sources, predictor.predict_prepared(array, placement, shares, part, disk)
 
 
 def _ahead(
@@ -218,16 +236,18 @@ def _ahead(
 
 
 class _Read(NamedTuple):
-    """What the image's files were just before they were read, the image as the networks see it, and where it lies."""
+    """What the image's files were just before they were read; the image as the networks see it, and where it lies.
+
+    Where another stage predicts it first, it is as the file has it: only one image at a time is predicted.
+    """
 
     sources: tuple[Source, ...]
-    array: Tensor
-    placement: Placement
+    seen: Image | tuple[Tensor, Placement]
 
 
 def _read(predictor: Predictor, job: _Job) -> _Read:
-    sources = describe_sources(job.case.images)
-    return _Read(sources, *predictor.prepare(read_image(*job.case.images)))
+    sources, image = describe_sources(job.case.images), read_image(*job.case.images)
+    return _Read(sources, image if predictor.previous is not None else predictor.prepare(image))
 
 
 def _write(job: _Job, sources: tuple[Source, ...], prediction: Prediction, failures: dict[Path, str]) -> None:
@@ -286,7 +306,7 @@ def _record(predictor: Predictor) -> Record:
         plan=model.plan.name,
         stage=model.stage,
         folds=len(predictor.networks),
-        trained=model.machine.get("date", ""),
+        trained=", ".join(one.model.machine.get("date", "") for one in predictor.chain),
         mirrored=predictor.mirror,
         labels=model.plan.dataset.labels,
         machine=describe_machine(predictor.device),

@@ -22,15 +22,17 @@ from autoseg.dataset import Image
 from autoseg.errors import ModelError
 from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
+from autoseg.inference.cascade import prepare_after
 from autoseg.inference.mapped import release
 from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network
 from autoseg.networks.devices import find_device, prediction_format
+from autoseg.networks.fake import input_channels
 from autoseg.plan import Stage
 from autoseg.preprocessing import Placement, prepare_image
 from autoseg.preprocessing.restoring import Restorer
-from autoseg.progress import Step
+from autoseg.progress import Step, scaled
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +61,21 @@ class Predictor:
         networks: one a fold, in evaluation mode on `device`.
         device: where it computes.
         mirror: test-time augmentation by mirroring, as the plan says.
+        previous: of the stage whose prediction this one builds on, with all its folds; None where it sees the image
+            alone.
     """
 
     model: Model
     networks: tuple[nn.Module, ...]
     device: torch.device
     mirror: bool = True
+    previous: Predictor | None = None
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto", mirror: bool = True) -> Predictor:
         """Loads the model of a fold's folder, or of a stage's folder with all its trained folds.
+
+        A stage that builds on another brings that one along, from the folder beside its own.
 
         Args:
             folder: …/models/PLAN/STAGE/fold_0, or …/models/PLAN/STAGE.
@@ -76,19 +83,29 @@ class Predictor:
             mirror: test-time augmentation; without it prediction is several times faster.
 
         Raises:
-            ModelError: no model there, it cannot be read, or the folds do not belong together.
+            ModelError: no model there, it cannot be read, the folds do not belong together, or the stage that it builds
+                on is not there.
         """
         folders = model_folders(Path(folder))
         models = [read_model(fold) for fold in folders]
         _test_ensemble(Path(folder), models)
         chosen = find_device(device)
         networks = tuple(_load_network(model, fold, chosen) for model, fold in zip(models, folders, strict=True))
-        return Predictor(models[0], networks, chosen, mirror)
+        previous = models[0].plan.stages[models[0].stage].previous
+        if previous is None:
+            return Predictor(models[0], networks, chosen, mirror)
+        first = _load_previous(folders[0], models[0], previous.stage, str(chosen), mirror)
+        return Predictor(models[0], networks, chosen, mirror, first)
 
     @property
     def stage(self) -> Stage:
         """The stage of the plan that the networks belong to."""
         return self.model.plan.stages[self.model.stage]
+
+    @property
+    def chain(self) -> tuple[Predictor, ...]:
+        """The predictors that an image passes through, this one last."""
+        return (*(self.previous.chain if self.previous is not None else ()), self)
 
     def predict(
         self,
@@ -109,11 +126,22 @@ class Predictor:
         Raises:
             ModelError: the image has not the channels the model was trained on.
         """
-        array, placement = self.prepare(_as_image(image, spacing_mm, self.stage.preprocessing.orientation))
-        return self.predict_prepared(array, placement, probabilities, step)
+        share = scaled(step, 1 / len(self.chain))
+        array, placement = self.prepare(_as_image(image, spacing_mm, self.stage.preprocessing.orientation), step)
+        return self.predict_prepared(array, placement, probabilities, share)
 
-    def prepare(self, image: Image) -> tuple[Tensor, Placement]:
+    def prepare(
+        self, image: Image, step: Step | None = None, disk: Path | None = None, name: str = ""
+    ) -> tuple[Tensor, Placement]:
         """What the networks see of an image, (channels, z, y, x), and where it lies in the image.
+
+        Where the stage builds on another, that one predicts the image first.
+
+        Args:
+            image: in the file's intensities.
+            step: told of the share of the image's whole prediction that the stages before this one are.
+            disk: as for `predict_prepared`.
+            name: of the case, for what is said of it.
 
         Raises:
             ModelError: the image has not the channels the model was trained on.
@@ -124,7 +152,14 @@ class Predictor:
                 f"the image has {len(image.array)} channels; the model was trained on {len(expected)} "
                 f"({', '.join(expected)}). Give one file a channel, NAME_0000 to NAME_{len(expected) - 1:04d}."
             )
-        array, placement = prepare_image(image, self.stage.preprocessing)
+        if self.previous is None or self.stage.previous is None:
+            array, placement = prepare_image(image, self.stage.preprocessing)
+            return torch.from_numpy(array), placement
+        part = scaled(step, 1 / len(self.chain))
+        seen, where = self.previous.prepare(image, scaled(step, 1 - 1 / len(self.chain)), disk, name)
+        prediction = self.previous.predict_prepared(seen, where, step=part, disk=disk).label_map
+        del seen
+        array, placement = prepare_after(image, prediction, self.stage, self.model.plan.dataset, name)
         return torch.from_numpy(array), placement
 
     def predict_prepared(
@@ -164,6 +199,38 @@ class Predictor:
         except torch.OutOfMemoryError:
             raise _too_large(self.stage) from None
         return Prediction(restorer.label_map, placement.grid, shares)
+
+
+def _load_previous(folder: Path, model: Model, stage: str, device: str, mirror: bool) -> Predictor:
+    """The predictor of the stage that a model builds on, all its folds together.
+
+    Args:
+        folder: of a fold of the model.
+        model: that builds on it.
+        stage: name of the stage it builds on.
+        device: where to compute.
+        mirror: test-time augmentation.
+
+    Raises:
+        ModelError: it is not beside the model's own stage, or is for other images.
+    """
+    place = folder.resolve().parent.parent / stage
+    try:
+        first = Predictor.load(place, device, mirror)
+    except ModelError as problem:
+        raise ModelError(
+            f"{folder}: {model.stage} builds on what {stage} predicts, and there is no model of it to use in {place}: "
+            f"{problem}\nKeep the folders of both stages side by side, as in …/models/PLAN: copy the whole folder, or "
+            "train the stage."
+        ) from None
+    theirs, ours = first.model.plan.dataset, model.plan.dataset
+    if (theirs.channels, theirs.labels) != (ours.channels, ours.labels):
+        raise ModelError(
+            f"{place}: is for channels {', '.join(theirs.channels)} and labels {theirs.labels.described()}, but "
+            f"{folder} builds on it with {', '.join(ours.channels)} and {ours.labels.described()}. Bring the model "
+            "that it was trained with."
+        )
+    return first
 
 
 def _check_finite(rows: Tensor) -> None:
@@ -224,7 +291,8 @@ def _too_large(stage: Stage) -> ModelError:
 
 def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module:
     dataset = model.plan.dataset
-    network = build_network(model.plan.stages[model.stage].network, len(dataset.channels), dataset.labels.outputs)
+    stage = model.plan.stages[model.stage]
+    network = build_network(stage.network, input_channels(stage, dataset), dataset.labels.outputs)
     try:
         network.load_state_dict(read_weights(folder))
     except RuntimeError as problem:
@@ -233,7 +301,7 @@ def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module
             f"{folder}: the weights do not fit the network of the plan in model.json ({first}). "
             "One of the two files is from another training."
         ) from None
-    form = prediction_format(device, model.plan.stages[model.stage].dimensions)
+    form = prediction_format(device, stage.dimensions)
     network.to(device, memory_format=form)  # type: ignore[call-overload]
     return network.eval()
 

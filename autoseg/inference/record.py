@@ -42,7 +42,7 @@ class Record(Frozen):
         plan: name of the model's plan.
         stage: of the plan.
         folds: how many were averaged.
-        trained: when the model was; "" if nobody knows.
+        trained: when the model was, after those it builds on; "" if nobody knows.
         mirrored: whether mirrored views were averaged.
         labels: what the values mean.
         machine: that made the first of them.

@@ -37,9 +37,13 @@ def with_fake_weights(network: nn.Module) -> nn.Module:
 
 
 def input_channels(stage: Stage, dataset: Description) -> int:
-    """Channels a network sees: the image's, and one a label of the previous stage where it looks at those."""
-    labels = len(dataset.labels.classes) - 1 if stage.previous is not None and stage.previous.as_channels else 0
-    return len(dataset.channels) + labels
+    """Channels a network sees: the image's, then those of the previous stage."""
+    return len(dataset.channels) + previous_channels(stage, dataset)
+
+
+def previous_channels(stage: Stage, dataset: Description) -> int:
+    """One a label that the previous stage predicts, where the stage looks at those."""
+    return len(dataset.labels.classes) - 1 if stage.previous is not None and stage.previous.as_channels else 0
 
 
 class Casting(nn.Module):

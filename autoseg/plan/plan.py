@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,12 +13,12 @@ from autoseg.plan.inference import Inference
 from autoseg.plan.loss import LossTerm, misfits
 from autoseg.plan.network import Axes, Network
 from autoseg.plan.preprocessing import Preprocessing, RescaleToUnit, ZScore
+from autoseg.plan.previous import Name, Previous, unfit_previous
 from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import LEAST_MINUTES, SGD, Average, Optimizer, Poly, Precision, Schedule, Stopping, Training
 
 Device = Literal["cpu", "cuda", "mps"]
 PresetName = Literal["standard", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes the name of a file or folder
 
 
 class Timing(Frozen):
@@ -55,18 +55,6 @@ class Budget(Frozen):
     precision: Precision | None = None
     machine: str = ""
     timings: tuple[Timing, ...] = ()
-
-
-class Previous(Frozen):
-    """How a stage uses the prediction of another.
-
-    Attributes:
-        stage: name of the other stage.
-        as_channels: each of its labels becomes an image channel, 1 inside and 0 outside.
-    """
-
-    stage: Name
-    as_channels: bool = True
 
 
 class Stage(Frozen):
@@ -214,14 +202,10 @@ class Plan(Frozen):
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _previous_stages_exist(self) -> Plan:
-        for name, stage in self.stages.items():
-            if stage.previous is not None and (stage.previous.stage not in self.stages or stage.previous.stage == name):
-                others = ", ".join(other for other in self.stages if other != name) or "none"
-                raise ValueError(
-                    f"stages.{name}.previous.stage '{stage.previous.stage}' is no other stage of this plan; "
-                    f"the others are: {others}"
-                )
+    def _previous_stages_fit(self) -> Plan:
+        previous = {name: stage.previous for name, stage in self.stages.items()}
+        for fault in unfit_previous(previous, self.dataset.labels):
+            raise ValueError(f"stages.{fault}")
         return self
 
     @model_validator(mode="after")

@@ -156,10 +156,13 @@ def _refining(stage: str) -> Parts:
         "little of the surroundings, that one has seen more."
     )
     channels = "Each predicted label becomes a channel beside those of the image."
+    whole = "All of the image is seen, so what was missed there can be found here."
     return {
         **{path: decided for path, decided in CONVENTIONS.items() if path != "previous"},
         "previous.stage": Decided(stage, "low_resolution", {}, reason),
         "previous.as_channels": Decided(True, "conventions", {}, channels),
+        "previous.crop": Decided(None, "conventions", {}, whole),
+        "previous.mask": Decided(None, "conventions", {}, whole),
     }
 
 

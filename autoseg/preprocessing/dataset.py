@@ -1,11 +1,11 @@
 """Preparing all cases of a dataset, several at a time; those that are done already are left alone.
 
-Comes in: `Dataset`, the plan's `Preprocessing`, a folder. Goes out: a `PreparedCase` a case.
+Comes in: `Dataset`, the plan's `Preprocessing`, a folder; what a previous stage predicted, if one did. Goes out: a
+`PreparedCase` a case.
 """
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.cost import jobs_that_fit, predict_costs, require_room
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.store import PreparedCase, Record, Source, update_record, write_prepared
+from autoseg.preprocessing.previous import Rules, find_focus, find_lost, masked
+from autoseg.preprocessing.previous_maps import Refining, prepare_maps, read_prediction, report_lost
+from autoseg.preprocessing.sources import describe_source, is_untouched
+from autoseg.preprocessing.store import PreparedCase, Record, Refined, Source, update_record, write_prepared
 from autoseg.progress import Progress, silent
 
 
@@ -31,6 +34,7 @@ def prepare_dataset(
     folder: Path,
     jobs: int | None = None,
     progress: Progress = silent,
+    refining: Refining | None = None,
 ) -> list[PreparedCase]:
     """Prepares the training cases of a dataset and keeps them in a folder.
 
@@ -45,6 +49,7 @@ def prepare_dataset(
         folder: where the files go; one for each `prepared_key`.
         jobs: processes; None takes as many as there are cores, and as the memory holds cases.
         progress: told of every finished case.
+        refining: what a previous stage predicted, and how it is used; None where there is none.
 
     Returns:
         All training cases, in the order of the dataset.
@@ -56,7 +61,8 @@ def prepare_dataset(
         AutosegError: a process died over a case, though nothing else ran beside it. All others are done.
     """
     dataset.require_images()
-    undone = [case for case in dataset.cases if not _is_done(case, folder)]
+    focusing = refining if refining is not None and refining.previous.changes_image else None
+    undone = [case for case in dataset.cases if not _is_done(case, folder, focusing)]
     costs = predict_costs(undone, preprocessing)
     require_room(costs, folder)
     if any(cost.resampled for cost in costs):
@@ -69,14 +75,27 @@ def prepare_dataset(
         description=dataset.description,
         patch_size=patch_size,
         folder=folder,
+        refining=focusing,
     )
     count = fitting if jobs is None else jobs
     map_items(prepare, undone, count, "preparing cases", progress, name=lambda case: case.name, apart=jobs is None)
-    return [PreparedCase(case.name, folder) for case in dataset.cases]
+    maps = refining.maps if refining is not None and refining.previous.as_channels else None
+    prepared = [PreparedCase(case.name, folder, maps) for case in dataset.cases]
+    if undone and focusing is not None:
+        report_lost(prepared, focusing)
+    if maps is not None and refining is not None:
+        prepare_maps(prepared, refining, dataset.description.labels, preprocessing, patch_size, count, progress)
+    return prepared
 
 
 def prepare_case(
-    case: Case, dataset: Path, description: Description, preprocessing: Preprocessing, patch_size: Shape, folder: Path
+    case: Case,
+    dataset: Path,
+    description: Description,
+    preprocessing: Preprocessing,
+    patch_size: Shape,
+    folder: Path,
+    refining: Refining | None = None,
 ) -> None:
     """Prepares one case and writes it.
 
@@ -84,7 +103,7 @@ def prepare_case(
         DatasetError: with the name of the case.
     """
     try:
-        _prepare(case, description, preprocessing, patch_size, folder)
+        _prepare(case, description, preprocessing, patch_size, folder, refining)
     except DatasetError as problem:
         raise DatasetError(
             f"case '{case.name}': {problem}\n`autoseg check {dataset}` lists every such problem of the dataset."
@@ -92,34 +111,50 @@ def prepare_case(
 
 
 def _prepare(
-    case: Case, description: Description, preprocessing: Preprocessing, patch_size: Shape, folder: Path
+    case: Case,
+    description: Description,
+    preprocessing: Preprocessing,
+    patch_size: Shape,
+    folder: Path,
+    refining: Refining | None,
 ) -> None:
-    sources = _sources(case)  # before reading: a change in between makes the record outdated, not wrong
+    sources = tuple(map(describe_source, _files(case)))  # before reading: a change in between makes the record outdated
+    focused = None if refining is None else describe_source(refining.predictions[case.name])
     prepared = PreparedCase(case.name, folder)
     before = _whole(prepared)
-    if before is not None and _contents(before.sources) == _contents(sources):  # only moved, copied or touched
-        update_record(prepared, before.model_copy(update={"sources": sources}))
+    if before is not None and _contents(before) == _contents_of(sources, focused):  # only moved, copied or touched
+        refined = None if before.refined is None else before.refined.model_copy(update={"prediction": focused})
+        update_record(prepared, before.model_copy(update={"sources": sources, "refined": refined}))
         return
     image, label_map = read_case(case, description)
-    array, placement = prepare_image(image, preprocessing)
+    box, refined = None, None
+    if refining is not None and focused is not None:
+        rules = Rules(refining.previous, preprocessing, description.labels)
+        prediction = read_prediction(refining.predictions[case.name], image.grid.shape)
+        focus = find_focus(prediction, image.grid, rules)
+        lost = find_lost(label_map, prediction, image.grid, focus, rules)
+        image, box = masked(image, focus, refining.previous), focus.box
+        refined = Refined(prediction=focused, found=focus.found, **lost._asdict())
+        del prediction, focus
+    array, placement = prepare_image(image, preprocessing, box)
     del image
     class_map = prepare_labels(label_map, placement, description.labels, preprocessing.label_order)
     del label_map
     locations = sample_locations(class_map, description.labels)
-    if _is_done(case, folder):  # by another command, meanwhile: one that may be reading it already
+    if _is_done(case, folder, refining):  # by another command, meanwhile: one that may be reading it already
         return
-    write_prepared(prepared, array, class_map, locations, sources, placement, patch_size)
+    write_prepared(prepared, array, class_map, locations, sources, placement, patch_size, refined)
 
 
-def _is_done(case: Case, folder: Path) -> bool:
+def _is_done(case: Case, folder: Path, refining: Refining | None) -> bool:
     record = _whole(PreparedCase(case.name, folder))
     if record is None:
         return False
-    try:
-        found = [_stamp(path) for path in _files(case)]
-    except OSError:
-        return False
-    return [(source.path, source.size, source.modified_ns) for source in record.sources] == found
+    found, sources = list(_files(case)), list(record.sources)
+    if refining is not None and record.refined is not None:
+        found.append(refining.predictions[case.name])
+        sources.append(record.refined.prediction)
+    return len(found) == len(sources) and all(map(is_untouched, found, sources))
 
 
 def _whole(prepared: PreparedCase) -> Record | None:
@@ -131,31 +166,12 @@ def _whole(prepared: PreparedCase) -> Record | None:
         return None
 
 
-def _contents(sources: tuple[Source, ...]) -> list[str]:
-    return [source.sha256 for source in sources]
+def _contents(record: Record) -> list[str]:
+    return _contents_of(record.sources, None if record.refined is None else record.refined.prediction)
 
 
-def _sources(case: Case) -> tuple[Source, ...]:
-    try:
-        return tuple(_source(path) for path in _files(case))
-    except OSError as problem:
-        raise DatasetError(
-            f"{problem.filename}: cannot be read ({problem.strerror}). Restore the file, or leave the case out."
-        ) from None
-
-
-def _source(path: Path) -> Source:
-    name, size, modified_ns = _stamp(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Source(path=name, size=size, modified_ns=modified_ns, sha256=digest)
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    """What tells at a glance whether a file has changed: path, size, time of the last change."""
-    resolved = path.resolve()
-    status = resolved.stat()
-    return str(resolved), status.st_size, status.st_mtime_ns
+def _contents_of(sources: tuple[Source, ...], prediction: Source | None) -> list[str]:
+    return [source.sha256 for source in (*sources, *([] if prediction is None else [prediction]))]
 
 
 def _files(case: Case) -> tuple[Path, ...]:

@@ -31,7 +31,9 @@ Box = tuple[slice, slice, slice]
 COARSE_LABEL_ORDER = 0  # classes are taken from the nearest slice along a coarse axis
 
 
-def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], Placement]:
+def prepare_image(
+    image: Image, preprocessing: Preprocessing, box: Box | None = None
+) -> tuple[NDArray[np.float32], Placement]:
     """Turns, crops, normalises and resamples an image.
 
     An image whose grid is plain (`geometry.plain_grid`) counts as "LPS"; for an array without any
@@ -41,6 +43,7 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[n
     Args:
         image: (channels, z, y, x), in the file's intensities.
         preprocessing: the plan's.
+        box: of the image's own axes, that is kept; None keeps what the plan says.
 
     Returns:
         The prepared array, (channels, z, y, x), and where it lies on the image.
@@ -49,7 +52,9 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> tuple[NDArray[n
         DatasetError: the number of channels is not the plan's.
     """
     _check_channels(image, preprocessing)
-    placement = place(image.grid, preprocessing, nonzero_box(image.array) if preprocessing.crop_to_nonzero else None)
+    if box is None and preprocessing.crop_to_nonzero:
+        box = nonzero_box(image.array)
+    placement = place(image.grid, preprocessing, box)
     native = placement.view(image.array)
     mask = nonzero_mask(native) if needs_mask(preprocessing.normalisation) else None
     orders = placement.orders_in(preprocessing.image_order, preprocessing.coarse_axis_order)

@@ -2,7 +2,7 @@
 
 Comes in: the arrays of one case. Goes out: `PreparedCase`, a name and a folder, that opens them.
 
-    FOLDER/                       one for all cases prepared alike, named by `prepared_key`
+    FOLDER/                       one for all cases prepared alike, named by `prepared_key`; `previous_maps` adds to it
       NAME.image.b2nd             float32 (channels, z, y, x)
       NAME.labels.b2nd            int16 (1, z, y, x): class indices and IGNORE_CLASS
       NAME.locations.npz          "0", "1", … a target: int32 (n, 3); "annotated" with an ignore label
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -53,6 +53,24 @@ class Source(Frozen):
     sha256: str
 
 
+class Refined(Frozen):
+    """What a previous stage's prediction made of a case.
+
+    Attributes:
+        prediction: the file.
+        found: whether all that was looked for was predicted.
+        voxels: of each target, in the label map.
+        outside: those of them that the prepared image does not show.
+        covering_mm: the least size of a box of fixed size that shows all; None where there is none.
+    """
+
+    prediction: Source
+    found: bool
+    voxels: dict[str, int]
+    outside: dict[str, int]
+    covering_mm: tuple[float, float, float] | None
+
+
 class Record(Frozen):
     """What a prepared case was made from, and how it lies on its image.
 
@@ -65,6 +83,7 @@ class Record(Frozen):
         sizes: bytes of the files of image, labels and locations: they are not waited for when they are written,
             and a power cut may shorten them.
         placement: of the prepared image on the file's grid.
+        refined: how a previous stage's prediction cropped or masked it, if one did.
     """
 
     format: Literal[4] = FORMAT
@@ -73,6 +92,7 @@ class Record(Frozen):
     located: tuple[int, ...]
     sizes: tuple[int, int, int]
     placement: Placement
+    refined: Refined | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +102,12 @@ class PreparedCase:
     Attributes:
         name: of the case.
         folder: where its files lie.
+        maps: where the previous stage's prediction lies as a map of classes, where that is looked at.
     """
 
     name: str
     folder: Path
+    maps: Path | None = None
 
     def image(self) -> blosc2.NDArray:
         """The image on disk: float32 (channels, z, y, x)."""
@@ -94,6 +116,10 @@ class PreparedCase:
     def labels(self) -> blosc2.NDArray:
         """The map of classes on disk: int16 (1, z, y, x)."""
         return _open(self.labels_path)
+
+    def previous(self) -> blosc2.NDArray:
+        """The previous stage's map of classes on disk: int16 (1, z, y, x)."""
+        return _open(self.previous_path)
 
     def locations(self) -> Locations:
         """Voxels of every target."""
@@ -141,6 +167,12 @@ class PreparedCase:
         return self.folder / f"{self.name}.labels.b2nd"
 
     @property
+    def previous_path(self) -> Path:
+        """NAME.previous.b2nd."""
+        assert self.maps is not None
+        return self.maps / f"{self.name}.previous.b2nd"
+
+    @property
     def locations_path(self) -> Path:
         """NAME.locations.npz."""
         return self.folder / f"{self.name}.locations.npz"
@@ -151,13 +183,19 @@ class PreparedCase:
         return self.folder / f"{self.name}.json"
 
 
-def prepared_key(preprocessing: Preprocessing, labels: Labels) -> str:
+def prepared_key(preprocessing: Preprocessing, labels: Labels, previous: Mapping[str, Any] | None = None) -> str:
     """Names the folder of all cases that are prepared alike, whatever plan asks for it.
 
     Names of labels and the patch size are no part of it: they do not change the arrays.
+
+    Args:
+        preprocessing: the plan's.
+        labels: of the dataset.
+        previous: how images are cropped or masked by whose predictions, as JSON; None where they are not.
     """
     return content_hash(
         {
+            **({} if previous is None else {"previous": previous}),
             "format": FORMAT,
             "preprocessing": preprocessing.model_dump(mode="json"),
             "classes": labels.classes,
@@ -167,18 +205,23 @@ def prepared_key(preprocessing: Preprocessing, labels: Labels) -> str:
     )
 
 
-def open_prepared(folder: Path, names: Sequence[str]) -> list[PreparedCase]:
+def open_prepared(folder: Path, names: Sequence[str], maps: Path | None = None) -> list[PreparedCase]:
     """Finds prepared cases.
 
     Args:
         folder: where `prepare_dataset` put them.
         names: of the cases.
+        maps: where it put the previous stage's predictions, where those are looked at.
 
     Raises:
         WorkspaceError: a case is not there, or not complete.
     """
-    cases = [PreparedCase(name, folder) for name in names]
-    absent = [case.name for case in cases if not case.record_path.exists()]
+    cases = [PreparedCase(name, folder, maps) for name in names]
+    absent = [
+        case.name
+        for case in cases
+        if not case.record_path.exists() or (maps is not None and not case.previous_path.exists())
+    ]
     if absent:
         others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         raise WorkspaceError(
@@ -195,6 +238,7 @@ def write_prepared(
     sources: tuple[Source, ...],
     placement: Placement,
     patch_size: Shape,
+    refined: Refined | None = None,
 ) -> None:
     """Writes the files of a case, the record last: killed at any instant, the case is whole or not there.
 
@@ -206,14 +250,15 @@ def write_prepared(
         sources: what the case was prepared from.
         placement: of the prepared image.
         patch_size: what the arrays are divided for on disk.
+        refined: how a previous stage's prediction cropped or masked the image, if one did.
 
     Raises:
         WorkspaceError: an array cannot be written.
         OSError: a file cannot be written.
     """
     case.record_path.unlink(missing_ok=True)
-    _write_array(case.image_path, image, patch_size)
-    _write_array(case.labels_path, class_map[None], patch_size)
+    write_array(case.image_path, image, patch_size)
+    write_array(case.labels_path, class_map[None], patch_size)
     _write_locations(case.locations_path, locations)
     record = Record(
         sources=sources,
@@ -221,6 +266,7 @@ def write_prepared(
         located=tuple(len(voxels) for voxels in locations.targets),
         sizes=case.sizes(),
         placement=placement,
+        refined=refined,
     )
     update_record(case, record)
 
@@ -238,7 +284,12 @@ def _write_locations(target: Path, locations: Locations) -> None:
         np.savez(temporary, **arrays)
 
 
-def _write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
+def write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
+    """Writes an array (channels, z, y, x), divided for patches of a size.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
     chunks, blocks = chunk_and_block(array.shape, patch_size, array.itemsize)
     compression = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], **ONE_THREAD}
     stored_as = {"chunks": chunks, "blocks": blocks, "cparams": compression, "dparams": ONE_THREAD}

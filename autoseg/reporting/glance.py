@@ -42,10 +42,8 @@ def glance(plan: Plan) -> list[str]:
     notes = [_legend(next(iter(plan.stages.values())))]
     for name, stage in plan.stages.items():
         if stage.previous is not None:
-            notes.append(
-                f"Besides the image, {name} sees what {stage.previous.stage} predicts for it; such a stage can be "
-                "planned, but not trained yet."
-            )
+            first = stage.previous.stage
+            notes.append(f"{name} builds on what {first} predicts, which is trained first, in all folds.")
     memories = "".join(row[-1] for row in rows)
     if "-" in memories:
         notes.append("-: not predicted.")

@@ -29,8 +29,8 @@ from autoseg.plan.augmentation import (
     Transform,
     ZeroOutside,
 )
-from autoseg.plan.plan import Previous
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
+from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
 from autoseg.planner.decided import counted, number, percent
 from autoseg.reporting.learning import averaged, minimised, optimised, scheduled, stopped
 from autoseg.reporting.wording import plain, runs
@@ -193,6 +193,24 @@ def _besides(previous: Previous | None) -> str:
     return "nothing" if previous is None else f"what {previous.stage} predicts"
 
 
+def _cut(crop: CropAround | CropFixed | None) -> str:
+    match crop:
+        case CropAround(margin_mm=margin):
+            return f"to {_predicted(crop.labels)}, with a margin of {number(margin)} mm"
+        case CropFixed(size_mm=size):
+            return f"to a box of {in_mm(size)} mm, centred on {_predicted(crop.labels)}"
+        case None:
+            return "none"
+
+
+def _masked(mask: Mask | None) -> str:
+    return "none" if mask is None else f"{number(mask.value)} outside of {_predicted(mask.labels)}"
+
+
+def _predicted(labels: Sequence[str]) -> str:
+    return f"the predicted {', '.join(labels)}" if labels else "all that is predicted"
+
+
 def _interpolated(order: int) -> str:
     return SPLINES.get(order, f"splines of order {order}")
 
@@ -213,6 +231,8 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "dimensions": lambda dimensions: "single slices (2-D)" if dimensions == 2 else "volumes (3-D)",
     "previous": _besides,
     "previous.stage": lambda stage: f"what {stage} predicts",
+    "previous.crop": _cut,
+    "previous.mask": _masked,
     "preprocessing.orientation": _oriented,
     "preprocessing.crop_to_nonzero": lambda crop: "to what is not 0" if crop else "none",
     "preprocessing.axis_order": lambda order: ", ".join("zyx"[axis] for axis in order),

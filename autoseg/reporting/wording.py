@@ -24,6 +24,8 @@ NAMES = {
     "previous": "sees besides",
     "previous.stage": "sees besides",
     "previous.as_channels": "that prediction as channels",
+    "previous.crop": "crop by that prediction",
+    "previous.mask": "mask by that prediction",
     "preprocessing.orientation": "orientation",
     "preprocessing.crop_to_nonzero": "crop",
     "preprocessing.axis_order": "order of axes",

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import Scores, evaluate
 from autoseg.inference import Predictor
+from autoseg.networks.fake import previous_channels
 from autoseg.preprocessing import PreparedCase
+from autoseg.preprocessing.previous import one_hot
 from autoseg.progress import Progress, silent
 
 
@@ -37,14 +41,22 @@ def validate_cases(
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                array = torch.from_numpy(case.image()[:])
-                prediction = predictor.predict_prepared(array, case.placement)
+                prediction = predictor.predict_prepared(_seen(case, predictor), case.placement)
                 write_label_map(target, prediction.label_map, prediction.grid)
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}
     scores = evaluate(folder, references, predictor.model.plan.dataset.labels)
     scores.write(folder / "scores.json")
     return scores
+
+
+def _seen(case: PreparedCase, predictor: Predictor) -> Tensor:
+    """What the network sees of a case: in a cascade, with the prediction of a model that did not see it either."""
+    previous = previous_channels(predictor.stage, predictor.model.plan.dataset)
+    array = case.image()[:]
+    if previous:
+        array = np.concatenate((array, one_hot(case.previous()[:][0], previous)))
+    return torch.from_numpy(array)
 
 
 def _label_file(case: PreparedCase) -> Path:

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from autoseg.dataset import Description
+from autoseg.networks.fake import input_channels, previous_channels
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import Spatial
+from autoseg.preprocessing.previous import one_hot
 from autoseg.training.augmentation import Sample, draw_affine, make_batch, source_extent
 from autoseg.training.step import make_learner, take_step
 
@@ -37,7 +39,7 @@ def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.devi
     Returns:
         Seconds. Reading patches goes on at the same time and is not counted.
     """
-    learner = make_learner(stage, len(dataset.channels), dataset.labels, device)
+    learner = make_learner(stage, input_channels(stage, dataset), dataset.labels, device)
     augmenting: list[float] = []
     stepping: list[float] = []
     for samples, generators in _random_samples(stage, dataset):
@@ -78,4 +80,6 @@ def _random_sample(stage: Stage, dataset: Description, source: np.random.Generat
     blocks = source.integers(len(dataset.labels.classes), size=[BLOCKS] * len(extent), dtype=np.int16)
     whole = np.kron(blocks, np.ones([-(-size // BLOCKS) for size in extent], np.int16))
     labels = whole[tuple(slice(size) for size in extent)].copy()
-    return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent))
+    previous = previous_channels(stage, dataset)
+    image = np.concatenate((image, one_hot(labels, previous)))
+    return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent), previous)

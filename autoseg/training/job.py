@@ -17,6 +17,7 @@ import torch
 from autoseg.files import content_hash
 from autoseg.plan import Plan, Stage
 from autoseg.preprocessing import PreparedCase
+from autoseg.preprocessing.previous_maps import map_digest
 
 LENGTH = ("epochs", "minutes")  # of a training; one may be made longer
 
@@ -68,7 +69,11 @@ class Job:
 
 def _state(case: PreparedCase) -> list[Any]:
     """Name of a case, and the content of the files it was prepared from, wherever they lie."""
-    return [case.name, [source.sha256 for source in case.record.sources]]
+    record = case.record
+    predicted = [] if record.refined is None else [record.refined.prediction.sha256]
+    if case.maps is not None:
+        predicted.append(map_digest(case))
+    return [case.name, [source.sha256 for source in record.sources], *predicted]
 
 
 def _names(cases: Sequence[PreparedCase]) -> list[str]:

@@ -34,6 +34,7 @@ from autoseg.plan import Stage
 from autoseg.plan.augmentation import Batchgenerators, Copies, Spatial, Transform
 from autoseg.preprocessing import Locations, PreparedCase
 from autoseg.preprocessing.patches import read_patch
+from autoseg.preprocessing.previous import one_hot
 from autoseg.training.augmentation import Sample, draw_affine, source_extent, transforms_of, vary_loaded
 from autoseg.training.patches import draw_by_label, draw_in_slice, draw_start, holders, is_foreground_sample
 from autoseg.training.windows import Windows, find_windows
@@ -54,9 +55,10 @@ class PatchSource:
         cases: to draw from, each as likely as the other where the plan does not draw by label.
         stage: patch and batch size, share of foreground and how it is drawn, spatial augmentation.
         stream: TRAINING draws augmented patches, VALIDATION plain ones.
-        labels: of the dataset; needed where patches are windows of a grid.
         process: number of the process, of those that train together;
         processes: how many they are. Each has every so-manyth sample of a batch.
+        previous: classes a previous stage predicts, that follow the image's channels, one-hot.
+        labels: of the dataset; needed where patches are windows of a grid.
 
     Raises:
         WorkspaceError: foreground is drawn by label, and the record of a case cannot be read.
@@ -67,6 +69,7 @@ class PatchSource:
     stream: int
     process: int = 0
     processes: int = 1
+    previous: int = 0
     labels: Labels | None = None
     _windows: dict[str, Windows] = field(default_factory=dict, repr=False)
     _locations: dict[str, Locations] = field(default_factory=dict, repr=False)
@@ -112,12 +115,17 @@ class PatchSource:
         begin = np.floor(middle - np.subtract(extent, 1) / 2).astype(int)
         pixels = read_patch(image, _three(begin), _three(extent), 0)
         classes = read_patch(labels, _three(begin), _three(extent), 0)[0]
+        if self.previous:
+            predicted = read_patch(case.previous(), _three(begin), _three(extent), 0)[0]
+            pixels = np.concatenate((pixels, one_hot(predicted, self.previous)))
         if thin:
             pixels, classes = pixels[:, 0], classes[0]
         loaded = [transform for transform in transforms if isinstance(transform, Batchgenerators)]
         if loaded:
-            pixels, classes = vary_loaded(pixels, classes, loaded, self.generator(iteration, place, LOADED))
-        return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()), way=way)
+            pixels, classes = vary_loaded(
+                pixels, classes, loaded, self.generator(iteration, place, LOADED), self.previous
+            )
+        return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()), self.previous, way)
 
     def _draw_start(
         self,

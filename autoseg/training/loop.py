@@ -15,6 +15,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from autoseg.errors import TrainingError, TrainingStopped
+from autoseg.networks.fake import previous_channels
 from autoseg.progress import Progress, Step, silent
 from autoseg.training import processes
 from autoseg.training.augmentation import Batch, Sample, make_batch
@@ -71,9 +72,9 @@ class _Session:
     def __init__(self, job: Job, run: Run, heard: Interruption, step: Step) -> None:
         self.job, self.run, self.heard, self.step = job, run, heard, step
         this, together = processes.rank(), processes.count()
-        labels = job.plan.dataset.labels
-        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, labels)
-        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, labels)
+        seen, labels = previous_channels(job.stage, job.plan.dataset), job.plan.dataset.labels
+        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, seen, labels)
+        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, seen, labels)
         self.log = Log(job.folder, job.title, job.tensorboard) if processes.rank() == 0 else None
         self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if run.iteration == 0 else None
         self.started, self.before = time.monotonic(), run.seconds

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 from autoseg.frozen import Frozen
+from autoseg.networks.fake import input_channels, previous_channels
 from autoseg.progress import Progress, silent
 from autoseg.training.augmentation import make_batch
 from autoseg.training.job import Job
@@ -57,8 +58,9 @@ def find_rate_range(job: Job, first: float, last: float, iterations: int, progre
         TrainingError: a process that loads patches died.
     """
     stage, dataset = job.stage, job.plan.dataset
-    learner = make_learner(stage, len(dataset.channels), dataset.labels, job.device)
-    patches = PatchSource(job.training, stage, TRAINING, labels=job.plan.dataset.labels)
+    learner = make_learner(stage, input_channels(stage, dataset), dataset.labels, job.device)
+    seen = previous_channels(stage, dataset)
+    patches = PatchSource(job.training, stage, TRAINING, previous=seen, labels=dataset.labels)
     rates, losses = rising_rates(first, last, iterations), list[float]()
     with (
         load_batches(patches, 0, job.workers) as batches,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoseg.errors import TrainingError
+from autoseg.networks.fake import input_channels
 from autoseg.plan import Stage
 from autoseg.training.averaging import Weights, start_average
 from autoseg.training.checkpoint import FORMAT, Checkpoint, read_checkpoint
@@ -84,7 +85,7 @@ def begin(job: Job) -> Run:
     Raises:
         TrainingError: the checkpoint is damaged, or another job's.
     """
-    learner = make_learner(job.stage, len(job.plan.dataset.channels), job.plan.dataset.labels, job.device)
+    learner = make_learner(job.stage, input_channels(job.stage, job.plan.dataset), job.plan.dataset.labels, job.device)
     run = Run(learner, start_average(learner.network) if job.stage.average else None)
     checkpoint = read_checkpoint(job.folder, job.identity)
     if checkpoint is not None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import torch
 
-from autoseg.errors import TrainingError, WorkspaceError
+from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Scores, read_scores
 from autoseg.inference import Model, Predictor, describe_machine, is_trained, read_model, write_model
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
-from autoseg.preprocessing import open_prepared
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
 from autoseg.workflow.workspace import Workspace, find_stage
@@ -51,12 +50,11 @@ def train(
 
     Raises:
         WorkspaceError: no such stage or fold, cases that are not prepared, or a model of other cases.
-        TrainingError: the stage cannot be trained yet, or the training cannot go on.
+        TrainingError: the training cannot go on.
     """
-    must_be_trainable(plan, find_stage(plan, stage))
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
     cases, done = workspace.read_fold(fold), is_finished(folder, plan, stage)
-    training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
+    training, validation = (workspace.open_prepared(plan, stage, names) for names in cases)
     where = torch.device("cpu") if done else find_device(device or plan.budget.device)
     loading = default_workers(where) if workers is None else workers
     job = Job(plan, stage, fold, training, validation, folder, where, loading, tensorboard)
@@ -77,21 +75,6 @@ def is_finished(folder: Path, plan: Plan, stage: str) -> bool:
         return False
     trained = read_model(folder)
     return not is_longer(plan.stages[stage].training, trained.plan.stages[trained.stage].training)
-
-
-def must_be_trainable(plan: Plan, stage: str) -> None:
-    """Refuses a stage that refines what another one predicts.
-
-    Raises:
-        TrainingError: it does.
-    """
-    previous = plan.stages[stage].previous
-    if previous is not None:
-        others = [name for name, other in plan.stages.items() if other.previous is None]
-        raise TrainingError(
-            f"stage '{stage}' of plan '{plan.name}' refines the prediction of '{previous.stage}'; such stages can be "
-            f"planned, but not trained yet. Train one of the others: {', '.join(others)}."
-        )
 
 
 def _train_model(job: Job, progress: Progress) -> None:

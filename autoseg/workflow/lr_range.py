@@ -11,11 +11,9 @@ from autoseg.dataset import Dataset, make_folds
 from autoseg.files import write_json
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
-from autoseg.preprocessing import open_prepared
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers
 from autoseg.training.lr_range import RateRange, find_rate_range
-from autoseg.workflow.fitting import must_be_trainable
 from autoseg.workflow.preparation import preprocess
 from autoseg.workflow.workspace import Workspace, find_fold, find_stage
 
@@ -52,13 +50,12 @@ def measure_rate_range(
         What was found, and the file it was written to.
 
     Raises:
-        WorkspaceError: no such stage or fold.
-        TrainingError: the stage cannot be trained yet.
+        WorkspaceError: no such stage or fold, or the stage builds on one that is not trained in all folds.
     """
-    must_be_trainable(plan, find_stage(plan, stage))
+    find_stage(plan, stage)
     cases, where = find_fold(make_folds(dataset), fold), find_device(device or plan.budget.device)
     preprocess(dataset, plan, stage, workspace, jobs, progress)
-    training, validation = (open_prepared(workspace.prepared_folder(plan, stage), names) for names in cases)
+    training, validation = (workspace.open_prepared(plan, stage, names) for names in cases)
     folder = workspace.path / "lr_range" / plan.name / stage
     loading = default_workers(where) if workers is None else workers
     found = find_rate_range(

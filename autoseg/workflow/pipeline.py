@@ -17,7 +17,8 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
-from autoseg.workflow.fitting import is_finished, must_be_trainable, train
+from autoseg.workflow.fitting import is_finished, train
+from autoseg.workflow.out_of_fold import must_be_validated, stages_before
 from autoseg.workflow.planning import plan_in_workspace
 from autoseg.workflow.preparation import preprocess
 from autoseg.workflow.request import Request
@@ -61,7 +62,10 @@ def plan_dataset(
 def list_jobs(
     dataset: Dataset, plan: Plan, workspace: Workspace, stage: str | None, folds: Sequence[int | str] | None
 ) -> list[ModelJob]:
-    """The models to train: the folds of one stage, or of every stage of the plan that can be trained yet.
+    """The models to train, in their order: the folds of one stage, or of every stage of the plan.
+
+    A stage that builds on another is trained on what that one predicts for cases it did not see: all its folds come
+    first.
 
     Args:
         dataset: has the folds.
@@ -71,17 +75,19 @@ def list_jobs(
         folds: None for all of the dataset's.
 
     Raises:
-        WorkspaceError: no such stage or fold. Better told now than when the others are trained.
-        TrainingError: the stage cannot be trained yet.
+        WorkspaceError: no such stage or fold, or a case that a stage needs predicted is validated by none. Better told
+            now than when the others are trained.
     """
-    chosen = chosen_folds(dataset, workspace, folds)
-    if stage:
-        must_be_trainable(plan, find_stage(plan, stage))
-    stages = [stage] if stage else _trainable(plan)
+    chosen, known = chosen_folds(dataset, workspace, folds), workspace.folds_of(dataset)
+    stages = [find_stage(plan, stage)] if stage else list(plan.stages)
+    for name in stages:
+        for first in stages_before(plan, name):
+            must_be_validated(known, name, first)
+            for fold in range(len(known)):
+                find_fold(known, fold)
     return [
         ModelJob(name, fold, is_finished(workspace.fold_folder(plan, name, fold), plan, name))
-        for name in stages
-        for fold in chosen
+        for name, fold in _in_order(plan, stages, chosen, len(known))
     ]
 
 
@@ -119,13 +125,15 @@ def run_job(
     return train(plan, job.stage, job.fold, workspace, device, workers, progress)
 
 
-def _trainable(plan: Plan) -> list[str]:
-    """The stages that can be trained; says once which cannot."""
-    chosen = [name for name, stage in plan.stages.items() if stage.previous is None]
-    if left_out := [name for name in plan.stages if name not in chosen]:
-        stages = ", ".join(left_out)
-        logger.warning("leaving out %s: a stage that refines another's prediction cannot be trained yet", stages)
-    return chosen
+def _in_order(
+    plan: Plan, stages: Sequence[str], chosen: Sequence[int | str], count: int
+) -> Sequence[tuple[str, int | str]]:
+    """Stages and folds, each once; before a stage that builds on another come all of that one's `count` folds."""
+    listed: dict[tuple[str, int | str], None] = {}
+    for name in stages:
+        listed |= {(first, fold): None for first in stages_before(plan, name) for fold in range(count)}
+        listed |= {(name, fold): None for fold in chosen}
+    return list(listed)
 
 
 def _all_findings(dataset: Dataset, findings: Sequence[Finding]) -> str:

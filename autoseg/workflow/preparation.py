@@ -5,6 +5,8 @@ Comes in: a dataset, a plan that fits it, a workspace. Goes out: prepared cases,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autoseg.dataset import Dataset
 from autoseg.errors import WorkspaceError
 from autoseg.plan import Plan
@@ -12,6 +14,7 @@ from autoseg.planner.normalisation import planned_without_images
 from autoseg.preprocessing import PreparedCase, prepare_dataset
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import must_belong
+from autoseg.workflow.out_of_fold import out_of_fold
 from autoseg.workflow.workspace import Workspace, find_stage
 
 
@@ -25,6 +28,9 @@ def preprocess(
 ) -> list[PreparedCase]:
     """Prepares every training case as a stage says, and records the folds.
 
+    Of a stage that builds on another, these are the cases in a fold, with what models of that other stage predicted for
+    them that had not seen them.
+
     Args:
         dataset: whose cases are prepared.
         plan: the plan.
@@ -36,13 +42,18 @@ def preprocess(
     Raises:
         WorkspaceError: no such stage, the plan is for other channels or labels, the workspace is another
             dataset's, or folds were asked for when the dataset had other cases.
+        UntrainedStage: the stage builds on one that is not trained in all folds.
         DatasetError: a case cannot be prepared.
     """
     _must_fit(dataset, plan, workspace)
     chosen = plan.stages[find_stage(plan, stage)]
     workspace.record_folds(dataset)
+    refining = out_of_fold(dataset, plan, stage, workspace)
+    if refining is not None:
+        dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.name in refining.predictions))
     folder = workspace.prepared_folder(plan, stage)
-    return prepare_dataset(dataset, chosen.preprocessing, chosen.sampling.patch_size, folder, jobs, progress)
+    patch_size = chosen.sampling.patch_size
+    return prepare_dataset(dataset, chosen.preprocessing, patch_size, folder, jobs, progress, refining)
 
 
 def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:

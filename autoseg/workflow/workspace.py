@@ -5,6 +5,7 @@ WORKSPACE/
   folds.json
   plans/NAME.json
   prepared/KEY/…                 KEY = hash of what decides the arrays; plans that agree share it
+  prepared/KEY/previous/…        what the stage before predicted for these cases
   models/NAME/STAGE/fold_0/      weights.safetensors  model.json  log.jsonl  progress.png
                                  resume.pt  validation/…  validation.png
 """
@@ -20,7 +21,7 @@ from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.plan import Plan, read_plan
-from autoseg.preprocessing import prepared_key
+from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
 
 
 class Workspace:
@@ -51,9 +52,29 @@ class Workspace:
         return self.plans_folder / f"{name}.json"
 
     def prepared_folder(self, plan: Plan, stage: str) -> Path:
-        """The prepared arrays of a stage."""
-        key = prepared_key(plan.stages[stage].preprocessing, plan.dataset.labels)
+        """The prepared arrays of a stage; those that no prediction changes are shared by all plans that agree."""
+        previous = plan.stages[stage].previous
+        changed = None
+        if previous is not None and previous.changes_image:
+            changed = {"plan": plan.name, **previous.model_dump(mode="json", exclude={"as_channels"})}
+        key = prepared_key(plan.stages[stage].preprocessing, plan.dataset.labels, changed)
         return self.path / "prepared" / key
+
+    def previous_folder(self, plan: Plan, stage: str) -> Path:
+        """What the stage before a stage predicted for the prepared arrays, as maps of classes."""
+        previous = plan.stages[stage].previous
+        assert previous is not None
+        return self.prepared_folder(plan, stage) / "previous" / plan.name / previous.stage
+
+    def open_prepared(self, plan: Plan, stage: str, names: Sequence[str]) -> list[PreparedCase]:
+        """Finds prepared cases of a stage.
+
+        Raises:
+            WorkspaceError: a case is not there, or not complete.
+        """
+        previous = plan.stages[stage].previous
+        maps = self.previous_folder(plan, stage) if previous is not None and previous.as_channels else None
+        return open_prepared(self.prepared_folder(plan, stage), names, maps)
 
     def stage_folder(self, plan: Plan, stage: str) -> Path:
         """The models of a stage, one folder a fold."""

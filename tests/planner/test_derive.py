@@ -11,7 +11,8 @@ import pytest
 from autoseg.dataset.labels import Labels, Region
 from autoseg.errors import PlanError
 from autoseg.fingerprint.model import LabelFacts
-from autoseg.plan.plan import Budget, Plan, Previous
+from autoseg.plan.plan import Budget, Plan
+from autoseg.plan.previous import Previous
 from autoseg.planner import derive_plan
 
 

@@ -10,7 +10,7 @@ import pytest
 from autoseg.errors import WorkspaceError
 from autoseg.preprocessing import PreparedCase
 from autoseg.preprocessing.patches import read_patch
-from autoseg.preprocessing.store import _write_array
+from autoseg.preprocessing.store import write_array
 
 SHAPE = (1, 40, 40, 40)
 
@@ -19,7 +19,7 @@ SHAPE = (1, 40, 40, 40)
 def case(tmp_path: Path) -> PreparedCase:
     noise = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     found = PreparedCase("case", tmp_path)
-    _write_array(found.image_path, noise, (16, 16, 16))
+    write_array(found.image_path, noise, (16, 16, 16))
     np.savez(found.locations_path, **{"0": np.zeros((1, 3), np.int32)})
     return found
 

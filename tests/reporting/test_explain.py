@@ -12,8 +12,8 @@ from autoseg.dataset.labels import Labels, Region
 from autoseg.plan import Budget, Decision, Plan, Stage, Timing, with_settings
 from autoseg.plan.loss import SoftDice
 from autoseg.plan.network import PlainUNet
-from autoseg.plan.plan import Previous
 from autoseg.plan.preprocessing import Preprocessing, ZScore
+from autoseg.plan.previous import Previous
 from autoseg.plan.sampling import Sampling
 from autoseg.reporting import explain
 
@@ -217,7 +217,7 @@ def test_the_table_has_a_row_a_stage() -> None:
     assert first == ["2d", "2-D", "1.00×1.00", "32×32", "4", "plain 2, 8→16", "1000 × 250", "7.8 / 0.49"]
     assert second == ["cascade", "3-D", "2.50×1.00×1.00", "16×32×32", "2", "plain 2, 8→16", "20 minutes", "-"]
     flat = " ".join(text.split())
-    assert "Besides the image, cascade sees what 2d predicts for it; such a stage can be planned, but not" in flat
+    assert "cascade builds on what 2d predicts, which is trained first, in all folds." in flat
     assert flat.split("Now each value")[0].endswith("-: not predicted. ")
 
 
@@ -257,6 +257,8 @@ def test_another_reason_is_told_again(change: dict[str, str]) -> None:
 
 def test_a_variant_of_another_stage_is_told_as_one() -> None:
     sees = {"previous.stage": Decision(value="3d", rule="low_resolution", reason="It has seen more.")}
+    for part in ("crop", "mask"):
+        sees[f"previous.{part}"] = Decision(value=None, rule="conventions", reason="All is seen.")
     cascade = VOLUMES.model_copy(update={"previous": Previous(stage="3d")})
     decisions = {**within("3d", DECISIONS), **within("cascade", DECISIONS | sees)}
     text = explain(plan(stages={"3d": VOLUMES, "cascade": cascade}, decisions=decisions))

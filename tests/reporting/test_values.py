@@ -29,7 +29,6 @@ from autoseg.plan.augmentation import (
 )
 from autoseg.plan.loss import BinaryCrossEntropy, CrossEntropy, SoftDice
 from autoseg.plan.network import PlainUNet
-from autoseg.plan.plan import Previous
 from autoseg.plan.preprocessing import (
     CTWindow,
     DivideBy255,
@@ -38,6 +37,7 @@ from autoseg.plan.preprocessing import (
     RescaleToUnit,
     ZScore,
 )
+from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
 from autoseg.plan.sampling import Sampling
 from autoseg.plan.training import SGD, AdamW, Poly
 from autoseg.reporting.values import in_words, value_at
@@ -57,6 +57,7 @@ SAGITTAL = Stage(
     augmentation=(),
     loss=(SoftDice(),),
 )
+BOX = "to a box of 9.50 × 20.00 × 30.00 mm, centred on the predicted a, b"
 SLICES = SAGITTAL.model_copy(update={"dimensions": 2})
 
 
@@ -69,6 +70,12 @@ SLICES = SAGITTAL.model_copy(update={"dimensions": 2})
         ("previous", Previous(stage="3d_lowres"), "what 3d_lowres predicts"),
         ("previous.stage", "3d_lowres", "what 3d_lowres predicts"),
         ("previous.as_channels", True, "yes"),
+        ("previous.crop", None, "none"),
+        ("previous.crop", CropAround(), "to all that is predicted, with a margin of 20 mm"),
+        ("previous.crop", CropFixed(labels=("a", "b"), size_mm=(9.5, 20, 30)), BOX),
+        ("previous.mask", None, "none"),
+        ("previous.mask", Mask(value=-1024), "-1024 outside of all that is predicted"),
+        ("previous.mask", Mask(value=0, labels=("kidney",)), "0 outside of the predicted kidney"),
         ("preprocessing.orientation", None, "as stored"),
         ("preprocessing.orientation", "RAI", "RAI (x to the right, y to the front, z to the feet)"),
         ("preprocessing.crop_to_nonzero", True, "to what is not 0"),
@@ -225,7 +232,7 @@ def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = list(models(field.annotation))
         whole = f"{prefix}{name}"
-        if not inner or whole in ("optimizer", "schedule", "stopping", "average"):
+        if not inner or whole in ("optimizer", "schedule", "stopping", "average", "previous.crop", "previous.mask"):
             yield whole
         else:
             yield from (path for one in inner for path in paths(one, f"{whole}."))

@@ -79,8 +79,11 @@ class CaseInMemory:
     classes: NDArray[np.int16]  # (z, y, x)
     targets: Sequence[NDArray[np.int32]] = ()
     annotated: NDArray[np.int32] | None = None
+    maps: Path | None = None
     read: list[str] = field(default_factory=list)
-    record: Any = field(default_factory=lambda: SimpleNamespace(sources=()))  # of the files it was prepared from
+    record: Any = field(
+        default_factory=lambda: SimpleNamespace(sources=(), refined=None)
+    )  # of the files it was prepared from
 
     def image(self) -> NDArray[np.float32]:
         return self.pixels.copy()

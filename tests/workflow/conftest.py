@@ -11,7 +11,7 @@ import torch
 from autoseg.dataset import Dataset, generate_kidneys
 from autoseg.fingerprint import Fingerprint, extract_fingerprint
 from autoseg.plan import Budget, Plan, with_settings
-from autoseg.plan.plan import Previous
+from autoseg.plan.previous import Previous
 from autoseg.planner import derive_plan
 from autoseg.workflow.fitting import train
 from autoseg.workflow.machine import machine_for
@@ -60,7 +60,7 @@ def plan(fingerprint: Fingerprint) -> Plan:
 
 @pytest.fixture(scope="session")
 def cascade(plan: Plan) -> Plan:
-    """The plan with a stage that refines the prediction of another."""
+    """The plan with a stage that builds on another."""
     refining = plan.stages["3d_fullres"].model_copy(update={"previous": Previous(stage="3d_fullres")})
     return plan.model_copy(update={"stages": {**plan.stages, "3d_cascade": refining}})
 

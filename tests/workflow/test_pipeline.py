@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from autoseg.errors import AutosegError, DatasetError, TrainingError, WorkspaceError
+from autoseg.errors import AutosegError, DatasetError, WorkspaceError
+from autoseg.plan.previous import Previous
 from autoseg.workflow import pipeline
 from autoseg.workflow.pipeline import ModelJob, list_jobs, plan_dataset, run_job
 from autoseg.workflow.request import Request
@@ -53,28 +54,41 @@ def test_the_models_to_train(dataset, plan, trained):
     assert list_jobs(dataset, plan, trained, None, [0]) == [ModelJob("2d", 0, False), ModelJob("3d_fullres", 0, True)]
 
 
-CANNOT = (
-    "stage '3d_cascade' of plan 'default' refines the prediction of '3d_fullres'; such stages can be planned, but not "
-    "trained yet. Train one of the others: 2d, 3d_fullres."
-)
-
-
-def test_a_stage_that_refines_another_is_left_out_once(dataset, cascade, trained, caplog):
-    assert list_jobs(dataset, cascade, trained, None, [0, 1]) == [
-        ModelJob("2d", 0, False),
+def test_all_folds_of_a_stage_come_before_one_that_builds_on_it(dataset, cascade, trained):
+    first = [ModelJob("3d_fullres", 0, True), *(ModelJob("3d_fullres", fold, False) for fold in range(1, 5))]
+    assert list_jobs(dataset, cascade, trained, "3d_cascade", [1]) == [*first, ModelJob("3d_cascade", 1, False)]
+    assert list_jobs(dataset, cascade, trained, "3d_cascade", ["all"]) == [*first, ModelJob("3d_cascade", "all", False)]
+    assert list_jobs(dataset, cascade, trained, None, [1]) == [
         ModelJob("2d", 1, False),
-        ModelJob("3d_fullres", 0, True),
         ModelJob("3d_fullres", 1, False),
+        *(job for job in first if job.fold != 1),
+        ModelJob("3d_cascade", 1, False),
     ]
-    assert [record.message for record in caplog.records if "3d_cascade" in record.message] == [
-        "leaving out 3d_cascade: a stage that refines another's prediction cannot be trained yet"
+    assert list_jobs(dataset, cascade, trained, "3d_fullres", [1]) == [ModelJob("3d_fullres", 1, False)]
+
+
+def test_a_stage_that_builds_on_one_that_builds_on_another(dataset, cascade, trained):
+    third = cascade.stages["2d"].model_copy(update={"previous": Previous(stage="3d_cascade")})
+    chain = cascade.model_copy(update={"stages": {"third": third, **cascade.stages}})
+    jobs = list_jobs(dataset, chain, trained, "third", [0])
+    assert [(job.stage, job.fold) for job in jobs] == [
+        *(("3d_fullres", fold) for fold in range(5)),
+        *(("3d_cascade", fold) for fold in range(5)),
+        ("third", 0),
     ]
 
 
-def test_a_stage_that_refines_another_is_refused_by_name(dataset, cascade, workspace):
-    with pytest.raises(TrainingError) as raised:
-        list_jobs(dataset, cascade, workspace, "3d_cascade", [0])
-    assert str(raised.value) == CANNOT
+def test_a_case_that_no_fold_validates_has_no_fair_prediction(dataset, cascade, workspace):
+    names = tuple(case.name for case in dataset.cases)
+    once = replace(dataset, splits=((names[:3], names[3:4]),))
+    with pytest.raises(WorkspaceError) as raised:
+        list_jobs(once, cascade, workspace, "3d_cascade", [0])
+    assert str(raised.value) == (
+        "stage 3d_cascade is trained on what 3d_fullres predicts for cases it was not trained on, and case "
+        "'kidneys_000' and 2 more is in the validation of no fold. Give splits in which each case is validated once, "
+        "or none, so that they are made."
+    )
+    assert list_jobs(once, cascade, workspace, "3d_fullres", [0]) == [ModelJob("3d_fullres", 0, False)]
 
 
 def test_unknown_stages_and_folds_are_told_before_anything_is_trained(dataset, plan, workspace):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Dataset, generate_kidneys, make_folds, read_label_map, write_label_map
-from autoseg.errors import AutosegError, TrainingError, WorkspaceError
+from autoseg.errors import AutosegError, TrainingError, UntrainedStage, WorkspaceError
 from autoseg.inference import is_trained, read_model
 from autoseg.plan import with_settings
 from autoseg.workflow import facts, fitting
@@ -265,11 +265,25 @@ def test_cases_that_are_not_prepared(workspace, trained, plan):
         train(plan, "2d", 1, trained, workers=0)
 
 
-def test_a_stage_that_refines_another_is_prepared_but_not_trained(dataset, cascade, workspace):
-    prepared = preprocess(dataset, cascade, "3d_cascade", workspace, jobs=1)
-    assert [case.name for case in prepared] == [case.name for case in dataset.cases]
-    assert workspace.prepared_folder(cascade, "3d_cascade") == workspace.prepared_folder(cascade, STAGE)
-    before = contents(workspace.path)
-    with pytest.raises(TrainingError, match=r"refines the prediction of '3d_fullres'; such stages can be planned, but"):
-        train(cascade, "3d_cascade", 0, workspace, workers=0)
-    assert contents(workspace.path) == before
+def test_a_stage_that_builds_on_another_needs_all_its_folds(dataset, cascade, own_trained):
+    before = contents(own_trained.path)
+    with pytest.raises(UntrainedStage) as raised:
+        preprocess(dataset, cascade, "3d_cascade", own_trained, jobs=1)
+    assert str(raised.value) == (
+        "stage 3d_cascade builds on what 3d_fullres predicts, and folds 1, 2, 3, 4 of that stage are not trained and "
+        "validated. Run 'autoseg train DATASET --stage 3d_cascade' or 'autoseg run DATASET', which train them first."
+    )
+    assert contents(own_trained.path).keys() == before.keys()
+    with pytest.raises(WorkspaceError, match=r"case 'kidneys_\d+' \(and 3 more\) is not prepared in"):
+        train(cascade, "3d_cascade", 0, own_trained, workers=0)
+
+
+def test_a_lost_prediction_is_named(dataset, cascade, own_trained):
+    lost = next((own_trained.fold_folder(cascade, STAGE, 0) / "validation").glob("kidneys_*"))
+    lost.unlink()
+    with pytest.raises(WorkspaceError) as raised:
+        preprocess(dataset, cascade, "3d_cascade", own_trained, jobs=1)
+    assert str(raised.value) == (
+        f"{lost}: no such file, but 3d_cascade is trained on it. Remove {lost.parent} and run 'autoseg train' or "
+        "'autoseg run' again: its cases are predicted anew."
+    )
