@@ -42,6 +42,10 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "A window's voxels weigh less towards its border (Gaussian of an eighth of the patch), where it sees "
         "little of the surroundings.",
     ),
+    "inference.return_order": (
+        1,
+        "Scores are interpolated linearly on the way back to the image's grid, so that borders are smooth there.",
+    ),
     "inference.air": (
         None,
         "All of an image is looked at; where air is known by its intensity, windows of air may be left out.",

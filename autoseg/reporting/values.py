@@ -261,5 +261,6 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "inference.overlap": percent,
     "inference.gaussian_sigma": lambda sigma: "all alike" if sigma is None else f"{percent(sigma)} of the patch",
     "inference.air": lambda level: "nothing" if level is None else f"up to {number(level)} in the files",
+    "inference.return_order": _interpolated,
     "memory": _memory,
 }

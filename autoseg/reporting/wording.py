@@ -85,6 +85,7 @@ NAMES = {
     "inference.gaussian_sigma": "width of a window's weights",
     "inference.mirror_axes": "mirrored in prediction",
     "inference.air": "air, left out",
+    "inference.return_order": "resampling of scores",
     "memory": "memory",
 }
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from autoseg.errors import TrainingError, TrainingStopped
@@ -178,6 +180,9 @@ def _take_step(session: _Session, batch: Batch) -> float:
     """A step; the second of a training is watched, to compare what it takes with what was predicted."""
     run = session.run
     rate = run.epoch.rate = run.rate()
+    if getattr(run.stage.network, "dropout", 0.0):  # what is left out depends on the iteration alone, like patches
+        seeds = [run.stage.training.seed, processes.rank(), run.iteration]
+        torch.manual_seed(int(np.random.default_rng(seeds).integers(2**63)))
     if run.iteration != WATCHED_STEP or session.predicted is None:
         return take_step(run.learner, batch, rate)
     beside = (run.average or {}).values()
