@@ -68,12 +68,12 @@ class PreActivatedSum(ResidualSum):
 
     def __init__(self, row: nn.Module, skip: nn.Sequential, before: nn.Sequential) -> None:
         super().__init__(row, skip, nn.Identity())
-        self.before = before
+        self.before, self.changes = before, len(skip) > 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, channels, *axes) to (batch, features, *axes / stride)."""
         activated = self.before(x)
-        added: Tensor = self.row(activated) + (self.skip(activated) if len(self.skip) else x)
+        added: Tensor = self.row(activated) + (self.skip(activated) if self.changes else x)
         return added
 
 

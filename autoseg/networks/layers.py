@@ -107,7 +107,8 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, channels, *axes) to the same shape."""
         means = x.mean(dim=tuple(range(2, x.dim())), keepdim=True)
-        return x * torch.sigmoid(self.excite(functional.relu(self.squeeze(means))))
+        weights = torch.sigmoid(self.excite(functional.relu(self.squeeze(means))))
+        return x * weights
 
 
 class AttentionGate(nn.Module):
@@ -132,4 +133,5 @@ class AttentionGate(nn.Module):
     def forward(self, skip: Tensor, below: Tensor) -> Tensor:
         """What is handed over (batch, features, *axes) and (batch, below, *axes / stride), to the first's shape."""
         compared = functional.relu(self.of_skip(skip) + self.of_below(below))
-        return skip * self.upsample(torch.sigmoid(self.weigh(compared)))
+        weighted: Tensor = skip * self.upsample(torch.sigmoid(self.weigh(compared)))
+        return weighted
