@@ -68,16 +68,13 @@ class Casting(nn.Module):
 class GPURules(TorchFunctionMode):
     """Operations as on a GPU, where tensors are on a CPU.
 
-    Autocast lets pooling in 3-D keep the type it is given, and interpolates in float32; `blocks.InstanceNorm` has
-    another kernel.
+    Autocast lets pooling in 3-D keep the type it is given; `blocks.InstanceNorm` has another kernel.
     """
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Sequence[Any] = (), options: Any = None
     ) -> Any:
         options = options or {}
-        if function is functional.interpolate:
-            arguments = (arguments[0].float(), *arguments[1:])
         if function in (functional.avg_pool3d, functional.max_pool3d):
             with torch.autocast("cpu", enabled=False):
                 return function(*arguments, **options)

@@ -79,7 +79,8 @@ class Interpolated(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, channels, *axes) to (batch, channels, *axes × stride)."""
         size = [length * factor for length, factor in zip(x.shape[2:], self.stride, strict=True)]
-        return functional.interpolate(x, size, mode=INTERPOLATION[len(size)], align_corners=False)
+        # In float32 on all devices, as autocast has it on a GPU; what goes on has the type of what came.
+        return functional.interpolate(x.float(), size, mode=INTERPOLATION[len(size)], align_corners=False).to(x.dtype)
 
 
 def transposed(channels: int, features: int, stride: Axes) -> nn.Module:
