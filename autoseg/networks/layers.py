@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autoseg.networks.blocks import CONVOLUTION, SLOPE, TRANSPOSED, InstanceNorm
+from autoseg.networks.blocks import CONVOLUTION, SLOPE, TRANSPOSED
+from autoseg.networks.instance_norm import InstanceNorm
 from autoseg.plan.network import Activation, Axes, Norm
 from autoseg.plan.network import BatchNorm as BatchNormPlan
 from autoseg.plan.network import InstanceNorm as InstanceNormPlan
