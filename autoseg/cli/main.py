@@ -19,6 +19,7 @@ from autoseg.cli.fingerprint import fingerprint
 from autoseg.cli.lr_range import lr_range
 from autoseg.cli.options import file_in_the_way
 from autoseg.cli.plan import plan
+from autoseg.cli.plans import plans
 from autoseg.cli.predict import predict
 from autoseg.cli.preprocess import preprocess
 from autoseg.cli.run import run
@@ -55,7 +56,21 @@ app = typer.Typer(
         "Every command does only what is not done yet, so anything interrupted is continued by running it again."
     ),
 )
-for command in (run, check, fingerprint, plan, preprocess, lr_range, train, select, predict, evaluate, status, demo):
+for command in (
+    run,
+    check,
+    fingerprint,
+    plan,
+    plans,
+    preprocess,
+    lr_range,
+    train,
+    select,
+    predict,
+    evaluate,
+    status,
+    demo,
+):
     app.command()(command)
 
 

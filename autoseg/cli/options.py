@@ -102,7 +102,10 @@ Settings = Annotated[
 ]
 Like = Annotated[
     Path | None,
-    typer.Option(metavar="PLAN.json", help="Takes the stages of this plan instead of deriving them."),
+    typer.Option(
+        metavar="PLAN",
+        help="Takes the stages of this plan instead of deriving them: a file, or a name that 'autoseg plans' lists.",
+    ),
 ]
 Preset = Annotated[
     str | None,
@@ -180,9 +183,10 @@ def make_request(
         PlanError: they contradict each other, or the plan to take stages from cannot be read.
     """
     from autoseg.plan import read_plan
+    from autoseg.plan.shipped import find_plan
     from autoseg.workflow.request import Request, check_request
 
-    taken = read_plan(like) if like else None
+    taken = read_plan(find_plan(like)) if like else None
     known = read_plan(timings) if timings else None
     return check_request(
         Request(device, memory, minutes, settings or (), taken, cast("PresetName | None", preset), known)

@@ -190,7 +190,7 @@ class Predictor:
         if probabilities is True:
             probabilities = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
         shares = None if probabilities is False else probabilities
-        restorer = Restorer(placement, labels, shares)
+        restorer = Restorer(placement, labels, shares, self.stage.inference.return_order)
         try:
             for rows in predict_rows(self.networks, array, self.stage, labels, self.device, self.mirror, step, disk):
                 _check_finite(rows)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import torch
 from torch import nn
 
+from autoseg.networks.block_unet import build_block_unet
+from autoseg.networks.classifier_v_nets import build_dense_v_net, build_se_resnext_v_net
 from autoseg.networks.encoders import plain_encoder, residual_encoder
+from autoseg.networks.joined import JoinedNetwork
 from autoseg.networks.unet import UNet
-from autoseg.plan.network import Network, PlainUNet, ResidualEncoderUNet
+from autoseg.networks.v_net import build_v_net
+from autoseg.plan.network import BlockUNet, DenseVNet, Network, PlainUNet, ResidualEncoderUNet, SEResNeXtVNet, VNet
 
 
-def build_network(network: Network, in_channels: int, out_channels: int, seed: int = 0) -> UNet:
+def build_network(network: Network, in_channels: int, out_channels: int, seed: int = 0) -> UNet | JoinedNetwork:
     """Builds a network with freshly drawn weights.
 
     Args:
@@ -27,7 +33,7 @@ def build_network(network: Network, in_channels: int, out_channels: int, seed: i
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet(_encoder(network, in_channels), network, out_channels)
+        return _build(network, in_channels, out_channels)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -35,9 +41,18 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def _encoder(network: Network, in_channels: int) -> nn.ModuleList:
+def _build(network: Network, inputs: int, outputs: int) -> UNet | JoinedNetwork:
     match network:
         case PlainUNet():
-            return plain_encoder(network, in_channels)
+            return UNet(plain_encoder(network, inputs), network, outputs)
         case ResidualEncoderUNet():
-            return residual_encoder(network, in_channels)
+            return UNet(residual_encoder(network, inputs), network, outputs)
+        case BlockUNet():
+            return build_block_unet(network, inputs, outputs)
+        case VNet():
+            return build_v_net(network, inputs, outputs)
+        case DenseVNet():
+            return build_dense_v_net(network, inputs, outputs)
+        case SEResNeXtVNet():
+            return build_se_resnext_v_net(network, inputs, outputs)
+    assert_never(network)

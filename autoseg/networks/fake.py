@@ -31,6 +31,8 @@ def with_fake_weights(network: nn.Module) -> nn.Module:
     for module in network.modules():
         for name, weights in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(torch.empty(weights.shape)))
+        for name, statistics in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(statistics.shape, dtype=statistics.dtype))
     return network
 
 
@@ -66,14 +68,14 @@ class Casting(nn.Module):
 class GPURules(TorchFunctionMode):
     """Operations as on a GPU, where tensors are on a CPU.
 
-    Autocast lets average pooling in 3-D keep the type it is given; `InstanceNorm` has another kernel.
+    Autocast lets pooling in 3-D keep the type it is given; `InstanceNorm` has another kernel.
     """
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Sequence[Any] = (), options: Any = None
     ) -> Any:
         options = options or {}
-        if function is functional.avg_pool3d:
+        if function in (functional.avg_pool3d, functional.max_pool3d):
             with torch.autocast("cpu", enabled=False):
                 return function(*arguments, **options)
         if function is functional.group_norm:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.blocks import CONVOLUTION, TRANSPOSED, convolutions, initialise
-from autoseg.plan.network import Network
+from autoseg.plan.network import PlainUNet, ResidualEncoderUNet
 
 
 class UNet(nn.Module):
@@ -28,7 +28,7 @@ class UNet(nn.Module):
         out_channels: of the logits.
     """
 
-    def __init__(self, encoder: nn.ModuleList, plan: Network, out_channels: int) -> None:
+    def __init__(self, encoder: nn.ModuleList, plan: PlainUNet | ResidualEncoderUNet, out_channels: int) -> None:
         super().__init__()
         self.deep_supervision = plan.deep_supervision
         self.encoder = encoder

@@ -43,6 +43,8 @@ class Inference(Frozen):
         air: a window in which nothing of the first channel is above this intensity, in the files' units, is background
             without being looked at; None looks at all. Needs a normalisation that is the same for all images: of the
             kinds "ct", "rgb" or "none".
+        return_order: on the way back to the image's own grid, 1 interpolates the networks' scores linearly, 0 takes the
+            nearest voxel's.
     """
 
     overlap: float = Field(default=0.5, ge=0, le=0.9)
@@ -50,6 +52,7 @@ class Inference(Frozen):
     mirror_axes: tuple[int, ...] = ()
     views: tuple[View, ...] = ()
     air: float | None = None
+    return_order: Literal[0, 1] = 1
 
     @model_validator(mode="after")
     def _views_or_mirrors(self) -> Inference:

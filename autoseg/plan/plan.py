@@ -207,6 +207,8 @@ class Plan(Frozen):
         stages: name → stage.
         decisions: path of a value in this file ("stages.2d.sampling.batch_size") → why, in the order decided.
         warnings: what a person should know before training, a sentence each.
+        notes: of a plan written by hand: what it is, where it is from, what was left open and how that was chosen, a
+            sentence each, the first of them on what it is.
     """
 
     format: Literal[1] = 1
@@ -218,6 +220,7 @@ class Plan(Frozen):
     stages: dict[Name, Stage] = Field(min_length=1)
     decisions: dict[str, Decision] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _previous_stages_fit(self) -> Plan:
@@ -245,6 +248,17 @@ class Plan(Frozen):
                         f"stages.{name}.postprocessing[{number}].target '{rule.target}' is nothing this dataset "
                         f"predicts; name one of {', '.join(self.dataset.labels.targets)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _likelier_labels_exist(self) -> Plan:
+        for name, stage in self.stages.items():
+            likelier = {} if stage.sampling.grid is None else stage.sampling.grid.likelier
+            for label in likelier.keys() - self.dataset.labels.targets.keys():
+                raise ValueError(
+                    f"stages.{name}.sampling.grid.likelier: the dataset has no label '{label}'; it has "
+                    f"{', '.join(self.dataset.labels.targets)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from autoseg.frozen import Frozen
+
+
+class SlidingGrid(Frozen):
+    """Patches are windows of a grid over the image.
+
+    The first window begins with the image. One that reaches over the far border is filled up with 0, as it is where
+    the image is smaller than the patch.
+
+    Attributes:
+        overlap: fraction of the patch that neighbouring windows share, per axis, 0…0.9.
+        inside: a window that reaches over the far border is kept if more than this fraction of it lies inside the
+            image,
+        along: "all" axes, or "any" of them.
+        likelier: label or region → how many times as likely a window is that holds a voxel of it, compared with one
+            that holds none that are named; where it holds several, the largest number counts.
+
+    Source: "UNet-based Segmentation of Kidney and Kidney Tumour in 3D Computed Tomography images", on KiTS19, 2.3.1.
+    """
+
+    overlap: float = Field(default=0.25, ge=0, le=0.9)
+    inside: float = Field(default=0.5, ge=0, lt=1)
+    along: Literal["all", "any"] = "all"
+    likelier: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class Sampling(Frozen):
@@ -25,4 +48,14 @@ class Sampling(Frozen):
     patch_size: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3)
     batch_size: int = Field(ge=1, le=2**20)
     foreground_fraction: float = Field(default=0.33, ge=0, le=1)
-    foreground: Literal["by_case", "by_label"] = "by_case"
+    foreground: Literal["by_case", "by_label", "by_slice"] = "by_case"
+    grid: SlidingGrid | None = None
+
+    @model_validator(mode="after")
+    def _centred_or_in_a_grid(self) -> Sampling:
+        if self.grid is not None and self.foreground_fraction > 0:
+            raise ValueError(
+                f"foreground_fraction {self.foreground_fraction:g}: windows of a grid are not centred on foreground; "
+                "set it to 0, and say in grid.likelier which are to be drawn more often"
+            )
+        return self

@@ -45,6 +45,10 @@ _VALUES: dict[str, tuple[Any, str]] = {
     ),
     "inference.views": ((), "A model sees the image as it lies, and mirrored along the axes above."),
     "postprocessing": ((), "'autoseg select' learns which parts of a prediction to remove, once models are trained."),
+    "inference.return_order": (
+        1,
+        "Scores are interpolated linearly on the way back to the image's grid, so that borders are smooth there.",
+    ),
     "inference.air": (
         None,
         "All of an image is looked at; where air is known by its intensity, windows of air may be left out.",

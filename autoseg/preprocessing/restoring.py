@@ -36,13 +36,20 @@ class Restorer:
         label_map: (z, y, x), file values, `labels.dtype()`; outside the crop 0. Whole once all rows were added.
     """
 
-    def __init__(self, placement: Placement, labels: Labels, probabilities: NDArray[np.floating] | None = None) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        labels: Labels,
+        probabilities: NDArray[np.floating] | None = None,
+        order: int = SCORE_ORDER,
+    ) -> None:
         """Starts with background everywhere.
 
         Args:
             placement: of the prepared image.
             labels: of the dataset.
             probabilities: (outputs, z, y, x) on the native grid, such as a file mapped into memory; is filled.
+            order: 1 interpolates scores linearly, 0 takes the nearest voxel's.
         """
         self.label_map: NDArray[np.integer] = np.zeros(placement.native_shape, dtype=labels.dtype())
         self._labels = labels
@@ -52,7 +59,7 @@ class Restorer:
             probabilities[:] = 0
             probabilities[0] = 0 if labels.regions else 1
             self._probability_view = placement.view(probabilities)
-        orders = placement.orders_back(SCORE_ORDER, COARSE_SCORE_ORDER)
+        orders = placement.orders_back(order, COARSE_SCORE_ORDER)
         shapes = zip(placement.shape, placement.cropped_shape, orders, strict=True)
         self._taps = [find_taps(*along) for along in shapes]
         # Axes that shrink go first: what comes after them is less.

@@ -25,7 +25,14 @@ HEADER = (
 )
 INDENT = 2
 SHORTEST_NAME = 8
-NETWORKS = {"plain_unet": "plain", "residual_encoder_unet": "residual"}
+NETWORKS = {
+    "plain_unet": "plain",
+    "residual_encoder_unet": "residual",
+    "block_unet": "U-Net",
+    "v_net": "V-Net",
+    "dense_v_net": "DenseNet",
+    "se_resnext_v_net": "SE-ResNeXt",
+}
 
 
 def glance(plan: Plan) -> list[str]:

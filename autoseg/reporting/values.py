@@ -36,11 +36,19 @@ from autoseg.reporting.learning import averaged, minimised, optimised, scheduled
 from autoseg.reporting.wording import plain, runs
 
 SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
-NETWORKS = {"plain_unet": "U-Net of plain convolutions", "residual_encoder_unet": "U-Net with a residual encoder"}
+NETWORKS = {
+    "plain_unet": "U-Net of plain convolutions",
+    "residual_encoder_unet": "U-Net with a residual encoder",
+    "block_unet": "U-Net of chosen blocks",
+    "v_net": "V-Net",
+    "dense_v_net": "DenseNet with a V-Net's decoder",
+    "se_resnext_v_net": "SE-ResNeXt with a V-Net's decoder",
+}
 SPLINES = {0: "nearest neighbour", 1: "linear", 3: "cubic splines"}
 DRAWN = {
     "by_case": "first a case is drawn, then a label in it",
     "by_label": "first a label is drawn, then a case that holds it",
+    "by_slice": "first a case is drawn, then a slice with a label; the patch lies anywhere in it",
 }
 
 
@@ -239,6 +247,7 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "network.encoder_convolutions": _counts,
     "network.encoder_blocks": _counts,
     "network.decoder_convolutions": _counts,
+    "network.decoder_blocks": _counts,
     "sampling.patch_size": lambda size: " × ".join(map(str, size)) + " voxels",
     "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
     "sampling.foreground_fraction": percent,
@@ -252,5 +261,6 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "inference.overlap": percent,
     "inference.gaussian_sigma": lambda sigma: "all alike" if sigma is None else f"{percent(sigma)} of the patch",
     "inference.air": lambda level: "nothing" if level is None else f"up to {number(level)} in the files",
+    "inference.return_order": _interpolated,
     "memory": _memory,
 }

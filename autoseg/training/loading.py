@@ -26,6 +26,7 @@ from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from numpy.typing import NDArray
 
+from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, TrainingError
 from autoseg.memory import resident_memory_bytes
 from autoseg.parallel import available_cores
@@ -35,7 +36,8 @@ from autoseg.preprocessing import Locations, PreparedCase
 from autoseg.preprocessing.patches import read_patch
 from autoseg.preprocessing.previous import one_hot
 from autoseg.training.augmentation import Sample, draw_affine, source_extent, transforms_of, vary_loaded
-from autoseg.training.patches import draw_by_label, draw_start, holders, is_foreground_sample
+from autoseg.training.patches import draw_by_label, draw_in_slice, draw_start, holders, is_foreground_sample
+from autoseg.training.windows import Windows, find_windows
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers that never meet
 PATCH, INTENSITIES, LOADED, WAYS = 0, 1, 2, 3  # what a sample's random numbers are for
@@ -56,6 +58,7 @@ class PatchSource:
         process: number of the process, of those that train together;
         processes: how many they are. Each has every so-manyth sample of a batch.
         previous: classes a previous stage predicts, that follow the image's channels, one-hot.
+        labels: of the dataset; needed where patches are windows of a grid.
 
     Raises:
         WorkspaceError: foreground is drawn by label, and the record of a case cannot be read.
@@ -67,6 +70,8 @@ class PatchSource:
     process: int = 0
     processes: int = 1
     previous: int = 0
+    labels: Labels | None = None
+    _windows: dict[str, Windows] = field(default_factory=dict, repr=False)
     _locations: dict[str, Locations] = field(default_factory=dict, repr=False)
     _holders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)  # empty where drawn by case
 
@@ -101,7 +106,7 @@ class PatchSource:
         case, foreground, target = self._draw_case(generator, group, sampling.batch_size // members)
         image, labels = case.image(), case.labels()
         patch = (*thin, *sampling.patch_size)
-        start = draw_start(image.shape[1:], patch, self._case_locations(case), foreground, generator, target)
+        start = self._draw_start(case, image.shape[1:], patch, foreground, generator, target)
         way = self._draw_way(iteration, group * members, member)
         transforms = self._transforms(way)
         matrix = self._affine(transforms, generator if member == 0 else self.generator(iteration, place, PATCH))
@@ -121,6 +126,22 @@ class PatchSource:
                 pixels, classes, loaded, self.generator(iteration, place, LOADED), self.previous
             )
         return Sample(pixels, classes, matrix, tuple((middle - begin)[len(thin) :].tolist()), self.previous, way)
+
+    def _draw_start(
+        self,
+        case: PreparedCase,
+        shape: Sequence[int],
+        patch: Sequence[int],
+        foreground: bool,
+        generator: np.random.Generator,
+        target: int | None,
+    ) -> tuple[int, ...]:
+        if self.stage.sampling.grid is not None:
+            return self._case_windows(case, patch).draw(generator)
+        locations = self._case_locations(case)
+        if foreground and self.stage.sampling.foreground == "by_slice":
+            return draw_in_slice(shape, patch, locations, generator)
+        return draw_start(shape, patch, locations, foreground, generator, target)
 
     def _draw_case(
         self, generator: np.random.Generator, place: int, size: int
@@ -154,6 +175,15 @@ class PatchSource:
     def _affine(self, transforms: Sequence[Transform], generator: np.random.Generator) -> NDArray[np.float64] | None:
         spatial = [transform for transform in transforms if isinstance(transform, Spatial)]
         return draw_affine(spatial[0], self.stage.dimensions, generator) if spatial else None
+
+    def _case_windows(self, case: PreparedCase, patch: Sequence[int]) -> Windows:
+        """Its label map is read whole, once."""
+        if case.name not in self._windows:
+            grid, labels = self.stage.sampling.grid, self.labels
+            assert grid is not None and labels is not None
+            class_map = case.labels()[:][0]
+            self._windows[case.name] = find_windows(class_map, patch, grid, labels.target_classes)
+        return self._windows[case.name]
 
     def _case_locations(self, case: PreparedCase) -> Locations:
         if case.name not in self._locations:

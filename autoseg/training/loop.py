@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from autoseg.errors import TrainingError, TrainingStopped
@@ -73,9 +75,9 @@ class _Session:
     def __init__(self, job: Job, run: Run, heard: Interruption, step: Step) -> None:
         self.job, self.run, self.heard, self.step = job, run, heard, step
         this, together = processes.rank(), processes.count()
-        seen = previous_channels(job.stage, job.plan.dataset)
-        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, seen)
-        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, seen)
+        seen, labels = previous_channels(job.stage, job.plan.dataset), job.plan.dataset.labels
+        self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, seen, labels)
+        self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, seen, labels)
         self.log = Log(job.folder, job.title, job.tensorboard) if processes.rank() == 0 else None
         self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if run.iteration == 0 else None
         self.started, self.before = time.monotonic(), run.seconds
@@ -181,6 +183,9 @@ def _take_step(session: _Session, batch: Batch) -> float:
     """A step; the second of a training is watched, to compare what it takes with what was predicted."""
     run = session.run
     rate = run.epoch.rate = run.rate()
+    if getattr(run.stage.network, "dropout", 0.0):  # what is left out depends on the iteration alone, like patches
+        seeds = [run.stage.training.seed, processes.rank(), run.iteration]
+        torch.manual_seed(int(np.random.default_rng(seeds).integers(2**63)))
     if run.iteration != WATCHED_STEP or session.predicted is None:
         return take_step(run.learner, batch, rate)
     beside = (run.average or {}).values()

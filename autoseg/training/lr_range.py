@@ -59,7 +59,8 @@ def find_rate_range(job: Job, first: float, last: float, iterations: int, progre
     """
     stage, dataset = job.stage, job.plan.dataset
     learner = make_learner(stage, input_channels(stage, dataset), dataset.labels, job.device)
-    patches = PatchSource(job.training, stage, TRAINING, previous=previous_channels(stage, dataset))
+    seen = previous_channels(stage, dataset)
+    patches = PatchSource(job.training, stage, TRAINING, previous=seen, labels=dataset.labels)
     rates, losses = rising_rates(first, last, iterations), list[float]()
     with (
         load_batches(patches, 0, job.workers) as batches,

@@ -90,6 +90,27 @@ def draw_start(
     return tuple(min(max(start, low), high) for start, low, high in zip(starts, lowest, highest, strict=True))
 
 
+def draw_in_slice(
+    shape: Sequence[int], patch: Sequence[int], locations: Locations, generator: np.random.Generator
+) -> tuple[int, ...]:
+    """First voxel of a patch whose middle slice holds a target, each such slice as likely as the other.
+
+    Within the slice it lies anywhere. Where the case holds no target, it lies anywhere at all.
+
+    Args:
+        shape: of the volume, (z, y, x).
+        patch: size of the patch, (z, y, x).
+        locations: voxels of the targets.
+        generator: drives every draw.
+    """
+    start = draw_start(shape, patch, locations, False, generator)
+    slices = np.unique(np.concatenate([voxels[:, 0] for voxels in locations.targets]))
+    if not len(slices) or patch[0] >= shape[0]:
+        return start
+    first = int(slices[generator.integers(len(slices))]) - patch[0] // 2
+    return min(max(first, 0), shape[0] - patch[0]), *start[1:]
+
+
 def _candidates(locations: Locations, foreground: bool, generator: np.random.Generator) -> NDArray[np.int32] | None:
     """The voxels one of which becomes the centre; None for anywhere."""
     present = [voxels for voxels in locations.targets if len(voxels)]

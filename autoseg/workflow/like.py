@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoseg.dataset import Labels
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Budget, Decision, Plan, Stage, check_plan, with_settings
+from autoseg.plan.loss import output_names
 from autoseg.planner import facts_hash
 from autoseg.planner.derive import dataset_warnings
 from autoseg.planner.normalisation import planned_without_images
@@ -66,11 +68,11 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
     ):
         if here != there:
             raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
-    stages = plan.stages
+    stages = {stage: relabelled(plan.stages[stage], theirs.labels, ours.labels) for stage in plan.stages}
     if ours.dimensions == 2 and any(stage.dimensions == 3 for stage in stages.values()):
         raise PlanError(f"--like: plan '{plan.name}' has stages for volumes, this dataset holds 2-D images.")
     if budget.minutes is not None:
-        stages = {stage: timed(plan.stages[stage], budget.minutes) for stage in stages}
+        stages = {stage: timed(stages[stage], budget.minutes) for stage in stages}
     reason = f"All of this stage is taken from plan '{plan.name}'."
     decisions = {
         f"stages.{stage}": Decision(value=plan.name, rule="like", facts={"preset": _rules(plan, stage)}, reason=reason)
@@ -84,11 +86,62 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
         "budget": budget,
         "stages": stages,
         "decisions": decisions,
+        "notes": plan.notes,
         "preset": None,
-        "warnings": tuple(dataset_warnings(fingerprint, [turned(case, orientation) for case in fingerprint.cases])),
+        "warnings": (
+            *_told_names(plan.name, theirs.labels, ours.labels),
+            *dataset_warnings(fingerprint, [turned(case, orientation) for case in fingerprint.cases]),
+        ),
     }
     changed = plan.model_copy(update=update)
     return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
+
+
+def label_names(theirs: Labels, ours: Labels) -> dict[str, str]:
+    """Label of another dataset → what it is in this one: those of the same name are the same, the rest go by order.
+
+    Args:
+        theirs: labels of the other one.
+        ours: as many of this one.
+    """
+    before, after = output_names(theirs), output_names(ours)
+    rest = [name for name in after if name not in before]
+    return {name: name if name in after else rest.pop(0) for name in before}
+
+
+def relabelled(stage: Stage, theirs: Labels, ours: Labels) -> Stage:
+    """A stage whose labels are called as in another dataset; see `label_names`.
+
+    Args:
+        stage: names labels in its loss, in which patches are likelier, and in what it makes of a previous stage.
+        theirs: labels of the dataset it was planned for.
+        ours: as many of the other one.
+    """
+    names = label_names(theirs, ours)
+    data = stage.model_dump(mode="json")
+    for term in data["loss"]:
+        if isinstance(term.get("over"), list):
+            term["over"] = [[names[n] for n in one] if isinstance(one, list) else names[one] for one in term["over"]]
+        term["weights"] = {names[name]: weight for name, weight in term["weights"].items()}
+    if data["sampling"]["grid"] is not None:
+        likelier = data["sampling"]["grid"]["likelier"]
+        data["sampling"]["grid"]["likelier"] = {names[name]: times for name, times in likelier.items()}
+    for part in ("crop", "mask"):
+        if data["previous"] is not None and data["previous"][part] is not None:
+            of = data["previous"][part]
+            of["labels"] = [names[name] for name in of["labels"]]
+    return Stage.model_validate(data)
+
+
+def _told_names(name: str, theirs: Labels, ours: Labels) -> list[str]:
+    """What is said of labels that are called otherwise."""
+    taken = [f"'{now}' for its '{before}'" for before, now in label_names(theirs, ours).items() if before != now]
+    if not taken:
+        return []
+    return [
+        f"Plan '{name}' was made for other labels, and takes {', '.join(taken)}, by their order. Its voxel sizes and "
+        "clipping of intensities are those of its own dataset."
+    ]
 
 
 def _rules(plan: Plan, stage: str) -> str:

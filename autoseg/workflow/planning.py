@@ -18,7 +18,7 @@ from autoseg.planner import derive_plan, facts_hash
 from autoseg.planner.decided import counted
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
-from autoseg.workflow.like import take_stages, timed
+from autoseg.workflow.like import relabelled, take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine, present
 from autoseg.workflow.memory import set_by_hand
 from autoseg.workflow.request import Request, budget_warnings, check_request, resolve_budget
@@ -185,9 +185,19 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
         return f"--preset {request.preset}, the plan was {origin}"
     if request.settings and with_settings(plan, request.settings) != plan:
         return "--set " + " --set ".join(request.settings)
-    if request.like is not None and _untimed(with_settings(request.like, request.settings)) != _untimed(plan):
+    if request.like is not None and not _is_like(plan, request.like, request.settings):
         return f"--like {request.like.name}"
     return None
+
+
+def _is_like(plan: Plan, like: Plan, settings: Sequence[str]) -> bool:
+    """Whether a plan has the stages of another, whatever labels are called in that."""
+    theirs, ours = like.dataset.labels, plan.dataset.labels
+    if theirs.outputs != ours.outputs:
+        return False
+    stages = {name: relabelled(stage, theirs, ours) for name, stage in like.stages.items()}
+    renamed = like.model_copy(update={"stages": stages, "dataset": plan.dataset})
+    return _untimed(with_settings(renamed, settings)) == _untimed(plan)
 
 
 def _speed(plan: Plan) -> tuple[str, tuple[Timing, ...]]:

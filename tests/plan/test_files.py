@@ -221,7 +221,8 @@ FAULTS = [
     (
         "stages.2d.network",
         {"features": [4, 8]},
-        "stages.2d.network: kind is missing. There is: plain_unet, residual_encoder_unet.",
+        "stages.2d.network: kind is missing. There is: block_unet, dense_v_net, plain_unet, "
+        "residual_encoder_unet, se_resnext_v_net, v_net.",
     ),
     (
         "stages.2d.augmentation.0",

@@ -198,3 +198,13 @@ def test_scores_on_a_gpu():
     np.testing.assert_array_equal(
         restore_labels(scores.cuda(), placement, CLASSES), restore_labels(scores, placement, CLASSES)
     )
+
+
+def test_the_nearest_voxels_label_on_request():
+    """Order 0: each voxel of the image takes the label of the prepared voxel its centre lies in."""
+    placement = placed(plain_grid((6, 12, 9), (1.0, 1.0, 1.0)), (2.0, 2.0, 3.0))
+    scores = scores_on(placement, 3)
+    restorer = Restorer(placement, Labels(values={"background": 0, "a": 1, "b": 2}), order=0)
+    restorer.add(scores)
+    prepared = scores.numpy().argmax(0)
+    np.testing.assert_array_equal(restorer.label_map, prepared.repeat(2, 0).repeat(2, 1).repeat(3, 2))

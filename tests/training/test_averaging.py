@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from autoseg.plan.training import Average
@@ -85,3 +86,19 @@ def test_the_network_is_restored_after_an_error():
     with pytest.raises(KeyError), averaged(made, weights):
         raise KeyError
     assert all(torch.equal(tensor, own[name]) for name, tensor in made.state_dict().items())
+
+
+def test_running_statistics_are_averaged_counted_and_saved(tmp_path):
+    """Of a batch norm: the mean moves as weights do, the counter is copied, and a file brings both back."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).train()
+    weights = start_average(network)
+    network(torch.randn(4, 1, 8, 8) + 5)
+    update_average(weights, network, Average(decay=0.75), steps=1000)
+    torch.testing.assert_close(weights["1.running_mean"], 0.25 * network[1].running_mean)
+    assert int(weights["1.num_batches_tracked"]) == 1
+    save_file(weights, tmp_path / "weights.safetensors")
+    again = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).eval()
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    images = torch.randn(1, 1, 4, 4)
+    with averaged(network, weights):
+        assert torch.equal(network.eval()(images), again(images))

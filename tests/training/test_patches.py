@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.preprocessing import Locations
-from autoseg.training.patches import draw_start, is_foreground_sample
+from autoseg.training.patches import draw_in_slice, draw_start, is_foreground_sample
 
 NOWHERE = Locations((), None)
 axis = st.tuples(st.integers(1, 40), st.integers(1, 40))  # extent of the volume, size of the patch
@@ -106,3 +106,17 @@ def test_which_samples_of_a_batch_are_foreground(batch_size, fraction, foregroun
 def test_a_batch_of_one_is_foreground_as_often():
     generator = np.random.default_rng(0)
     assert 600 < sum(is_foreground_sample(0, 1, 0.33, generator) for _ in range(2000)) < 720
+
+
+def test_every_slice_with_a_label_is_as_likely_and_the_patch_lies_anywhere_in_it():
+    large, small = voxels(*((2, y, x) for y in range(6) for x in range(5))), voxels((7, 0, 0))
+    generator, locations = np.random.default_rng(0), Locations((large, small, voxels()), None)
+    found = Counter(draw_in_slice((9, 6, 5), (1, 5, 4), locations, generator) for _ in range(8000))
+    assert set(found) == {(z, y, x) for z in (2, 7) for y in (0, 1) for x in (0, 1)}
+    assert all(abs(times - 1000) < 130 for times in found.values())  # 4 standard deviations
+
+
+def test_without_a_label_a_patch_lies_in_any_slice():
+    generator = np.random.default_rng(0)
+    found = {draw_in_slice((3, 4, 4), (1, 4, 4), Locations((voxels(),), None), generator) for _ in range(100)}
+    assert found == {(0, 0, 0), (1, 0, 0), (2, 0, 0)}
