@@ -5,8 +5,8 @@ was tried.
 
     the largest component of all foreground → of each target → volumes below which → holes
 
-Each step tries its rules on what the steps before have left. A rule is kept where the mean Dice of its target rises,
-where resampling the cases leaves that standing, and where the mean of no other target falls.
+Each step tries its rules on what the steps before have left. A rule is kept where the mean Dice of its target rises
+by `LEAST_GAIN` or more, where resampling the cases leaves that standing, and where the mean of no other target falls.
 
 Source of the order and of the first two steps: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
 """
@@ -36,6 +36,7 @@ from autoseg.progress import Progress, silent
 COUNTS = (1, 2)  # components that are kept: organs come alone or in pairs
 PERCENTILES = (0.0, 5.0, 10.0)  # of the volumes of true components, as thresholds; and half the smallest
 FEWEST_CASES = 3  # with fewer, resampling says nothing
+LEAST_GAIN = 0.0005  # of Dice: a rule that gains less is not worth its risk on new images
 
 
 class LearningCase(NamedTuple):
@@ -71,10 +72,10 @@ class Tried(Frozen):
 
     @property
     def helps(self) -> bool:
-        """Whether it raises the Dice of its target, reliably, and lowers none."""
-        return bool(self.difference and self.difference > 0 and self.low is not None and self.low >= 0) and not (
-            self.harmed
-        )
+        """Whether it raises the Dice of its target, by more than nothing and reliably, and lowers none."""
+        if self.difference is None or self.low is None or self.harmed:
+            return False
+        return self.difference >= LEAST_GAIN and self.low >= 0
 
 
 class Learnt(Frozen):

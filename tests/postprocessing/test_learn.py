@@ -73,6 +73,27 @@ def test_a_perfect_prediction_is_left_alone(tmp_path):
     assert tried[RemoveSmall(target="tumour", least_mm3=18 * 2.0)].difference == 0  # as large as the smallest: it stays
 
 
+def test_a_voxel_too_little_to_matter(tmp_path):
+    """One false voxel beside a large organ costs less than half a thousandth of Dice: no rule is kept for it."""
+    grid = plain_grid((16, 24, 24), (1.0, 1.0, 1.0))
+    true = np.zeros(grid.shape, np.uint8)
+    true[2:14, 2:20, 2:16] = 1
+    found = []
+    for case in range(4):
+        predicted = true.copy()
+        predicted[15, 22, 20 + case % 2] = 1
+        assert 0.9995 < dice(predicted == 1, true == 1) < 1
+        paths = tmp_path / f"predicted_{case}.nii.gz", tmp_path / f"true_{case}.nii.gz"
+        write_label_map(paths[0], predicted, grid)
+        write_label_map(paths[1], true, grid)
+        found.append(LearningCase(str(case), *paths))
+    learnt = learn_rules(found, Labels(values={"background": 0, "liver": 1}), jobs=1)
+    alone = {one.rule: one for one in learnt.evidence}[KeepLargest(target="liver")]
+    assert alone.difference is not None and alone.low is not None
+    assert 0 < alone.difference < 0.0005 and alone.low > 0 and not alone.harmed
+    assert learnt.rules == ()
+
+
 def test_what_helps_one_label_and_harms_another_is_refused(tmp_path):
     """All foreground merged: false kidneys go, and with them the tumours, which here lie apart."""
 
