@@ -240,7 +240,8 @@ def test_other_networks_against_the_allocator(make_stage, cpu, tmp_path, describ
     """
     stage = with_network(stage_of(make_stage, (64, 64, 64), [8, 8], 2, inference={"overlap": 0.0}), described)
     measured = allocated(lambda: train(stage, CLASSES, cpu, steps=2), tmp_path)
-    assert training_bytes(stage, CLASSES, cpu) == pytest.approx(measured, rel=0.1)
+    # of convolutions in groups, more is expected than oneDNN's threads take
+    assert 0.9 < training_bytes(stage, CLASSES, cpu) / measured < 1.15
     assert 0.9 < inference_bytes(stage, CLASSES, (64, 64, 64), cpu) / predicting_bytes(stage, cpu, tmp_path) < 1.8
 
 
