@@ -44,7 +44,7 @@ def predict(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import find_cases
-    from autoseg.inference import predict_cases
+    from autoseg.inference.folder import predict_cases
     from autoseg.workflow.predicting import load_team
 
     predictors, rules = load_team(model, device or "auto", mirror=not no_tta)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import Scores, evaluate
-from autoseg.inference import Predictor
+from autoseg.inference.predictor import Predictor
 from autoseg.networks.fake import previous_channels
 from autoseg.plan.postprocessing import needs_probabilities
 from autoseg.postprocessing import apply

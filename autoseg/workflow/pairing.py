@@ -17,9 +17,9 @@ import torch
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import evaluate
 from autoseg.files import content_hash, read_json, write_json
-from autoseg.inference import Predictor
 from autoseg.inference.averaging import mean_label_map, open_probabilities, write_probabilities
 from autoseg.inference.mapped import mapped_array
+from autoseg.inference.predictor import Predictor
 from autoseg.plan import Plan
 from autoseg.preprocessing import PreparedCase, open_prepared
 from autoseg.progress import Progress, silent

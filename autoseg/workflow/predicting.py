@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.errors import ModelError
-from autoseg.inference import Predictor
+from autoseg.inference.predictor import Predictor
 from autoseg.plan.postprocessing import Rule
 from autoseg.workflow.selection import find_selection, read_selection
 

@@ -13,8 +13,10 @@ from torch import nn
 from autoseg.dataset import Case, Image, Labels, read_label_map, write_image
 from autoseg.errors import ModelError
 from autoseg.geometry import plain_grid
-from autoseg.inference import Predictor, predict_cases, write_model
+from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import find_way
+from autoseg.inference.model import write_model
+from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.plan.previous import CropAround, Mask, Previous
 from autoseg.preprocessing import prepare_image

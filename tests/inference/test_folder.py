@@ -17,8 +17,10 @@ from torch import nn
 
 from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
 from autoseg.errors import AutosegError
-from autoseg.inference import folder, predict_cases, read_labels
+from autoseg.inference import folder
+from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import Way
+from autoseg.inference.record import read_labels
 from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
