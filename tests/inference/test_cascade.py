@@ -185,7 +185,7 @@ def test_the_memory_is_that_of_the_stage_that_takes_most(make_plan, make_stage, 
         asked.append((stage, tuple(prepared), used))
         return find_way(stage, dataset, native, prepared, device, used, limit, several)
 
-    monkeypatch.setattr("autoseg.inference.folder.find_way", watched)
+    monkeypatch.setattr("autoseg.inference.way.find_way", watched)
     path = tmp_path / "images" / "case_0000.nii.gz"
     write_image(path, image.array[0], image.grid)
     predict_cases(predictor, [Case("case", (path,), None)], tmp_path / "out")
