@@ -20,14 +20,14 @@ from autoseg.dataset import Image
 from autoseg.errors import ModelError
 from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
-from autoseg.inference.cascade import prepare_after
+from autoseg.inference.cascade import prepare_after, read_prepared
 from autoseg.inference.loading import load_networks, model_folders
 from autoseg.inference.mapped import release
 from autoseg.inference.model import Model
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
-from autoseg.preprocessing import Placement, prepare_image
+from autoseg.preprocessing import Placement, PreparedCase, prepare_image
 from autoseg.preprocessing.restoring import Restorer
 from autoseg.progress import Step, scaled
 
@@ -156,6 +156,10 @@ class Predictor:
         array, placement = prepare_after(image, prediction, self.stage, self.model.plan.dataset, name)
         return torch.from_numpy(array), placement
 
+    def read(self, case: PreparedCase) -> tuple[Tensor, Placement]:
+        """What the networks see of a prepared case, (channels, z, y, x), and where it lies in the image."""
+        return torch.from_numpy(read_prepared(case, self.stage, self.model.plan.dataset)), case.placement
+
     def predict_prepared(
         self,
         array: Tensor,
@@ -169,7 +173,7 @@ class Predictor:
         Rows of the image are decided one after the other, so the logits of the whole image are never in memory.
 
         Args:
-            array: (channels, z, y, x), as `prepare` returns it.
+            array: (channels, z, y, x), as `prepare` or `read` returns it.
             placement: where it lies in the image.
             probabilities: return them too; an array (outputs, z, y, x) on the image's own grid, such as a file mapped
                 into memory, is filled.
