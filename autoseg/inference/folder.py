@@ -23,7 +23,7 @@ from autoseg.inference.jobs import Failures, Job, list_jobs, list_undone, noted
 from autoseg.inference.memory import Way
 from autoseg.inference.model import describe_machine
 from autoseg.inference.predictor import Prediction, Predictor
-from autoseg.inference.record import Record, Source, claim_folder, describe_sources, record_files
+from autoseg.inference.record import ImageFile, Record, claim_folder, describe_images, record_files
 from autoseg.inference.team import Seen, Team
 from autoseg.inference.way import choose_way
 from autoseg.progress import Progress, Step, silent
@@ -113,7 +113,7 @@ def _predict(team: Team, jobs: Sequence[Job], way: Way, step: Step, failures: Fa
 
 def _predict_one(
     team: Team, job: Job, read: _Read, disk: Path | None, share: Step, files: ExitStack
-) -> tuple[tuple[Source, ...], Prediction]:
+) -> tuple[tuple[ImageFile, ...], Prediction]:
     """A function of its own, which keeps no image when it is done."""
     found = team.predict(job.case, read.seen, job.probabilities, job.target.parent, disk, share, files)
     return read.sources, found
@@ -134,16 +134,16 @@ def _ahead(
 class _Read(NamedTuple):
     """What the image's files were just before they were read, and the image."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[ImageFile, ...]
     seen: Seen
 
 
 def _read(team: Team, job: Job) -> _Read:
-    sources, image = describe_sources(job.case.images), read_image(*job.case.images)
+    sources, image = describe_images(job.case.images), read_image(*job.case.images)
     return _Read(sources, team.prepare(image))
 
 
-def _write(job: Job, sources: tuple[Source, ...], prediction: Prediction, failures: Failures) -> None:
+def _write(job: Job, sources: tuple[ImageFile, ...], prediction: Prediction, failures: Failures) -> None:
     with noted(job, failures):
         record_files(job.files, sources)
         if prediction.probabilities is not None:

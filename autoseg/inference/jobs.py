@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, split_ending
 from autoseg.errors import AutosegError
-from autoseg.inference.record import describe_sources, is_made, read_record
+from autoseg.inference.record import describe_images, is_made, read_record
 from autoseg.progress import Step
 
 Failures = dict[Path, str]  # label map → what went wrong
@@ -72,7 +72,7 @@ def list_undone(jobs: Sequence[Job], step: Step, failures: Failures) -> list[Job
     undone = []
     for job in jobs:
         with noted(job, failures):
-            if not is_made(job.files, describe_sources(job.case.images), recorded):
+            if not is_made(job.files, describe_images(job.case.images), recorded):
                 undone.append(job)
                 continue
         step(1, job.case.name)
