@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.cli.display import progress, say, set_verbosity, show
+from autoseg.cli.display import progress, say, set_verbosity
 from autoseg.cli.options import (
     DatasetPath,
     Device,
@@ -29,8 +29,9 @@ from autoseg.cli.options import (
     make_request,
     open_workspace,
     parse_fold,
+    unless_auto,
 )
-from autoseg.cli.results import show_model
+from autoseg.cli.results import show_model, show_selection
 from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.reporting.selection_table import selection_table
     from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, plan_dataset, run_job
     from autoseg.workflow.selecting import select
@@ -95,13 +95,11 @@ def run(
         say(f"  {total}, besides preprocessing and scoring")
     if dry_run:
         return
-    where = None if device == "auto" else device  # the plan says what is best here
+    where = unless_auto(device)
     for job in todo:
         show_model(opened, run_job(job, opened, plan, space, where, workers, jobs, progress))
     if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
-        selection = select(opened, plan, space, where, jobs, progress)
-        show(selection_table(selection))
-        say(f"Selection: {space.selection_file(plan.name)} (autoseg predict {space.path} uses it)")
+        show_selection(select(opened, plan, space, where, jobs, progress), space)
 
 
 def time_to_train(space: Workspace, plan: Plan, stages: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from autoseg.errors import DatasetError
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
+from autoseg.training import processes
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
 from autoseg.workflow.fitting import is_finished, train
 from autoseg.workflow.out_of_fold import must_be_validated, stages_before
@@ -113,16 +114,21 @@ def run_job(
     workers: int | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
+    tensorboard: bool = False,
 ) -> Path:
     """Preprocesses for a job's stage if need be, trains its model and scores it; see `train`.
+
+    Of several processes that train the model together, one preprocesses while the others wait.
 
     Returns:
         The model's folder.
     """
     if not job.done:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
-    preprocess(dataset, plan, job.stage, workspace, jobs, progress)
-    return train(plan, job.stage, job.fold, workspace, device, workers, progress)
+    if processes.rank() == 0:
+        preprocess(dataset, plan, job.stage, workspace, jobs, progress)
+    processes.wait()
+    return train(plan, job.stage, job.fold, workspace, device, workers, progress, tensorboard)
 
 
 def _in_order(

@@ -10,9 +10,7 @@ import pytest
 
 from autoseg.dataset import Fold
 from autoseg.evaluation import Measures, Scores
-from autoseg.inference import model as models
 from autoseg.plan import with_settings
-from autoseg.workflow import trained
 from autoseg.workflow.status import JobState, expected_minutes, list_states
 
 
@@ -63,10 +61,6 @@ def test_a_model_trained_by_the_clock(begun, workspace):
 def test_a_time_told_by_a_training_under_way(begun, workspace):
     log(workspace, begun, "3d_fullres", 0, epoch=4, minutes=5.0, share=0.5)
     assert expected_minutes(workspace, begun, "3d_fullres") == 10
-
-
-def test_files_are_called_as_models_call_them():
-    assert trained.MODEL == (models.WEIGHTS, models.DESCRIPTION)
 
 
 def test_torch_is_not_needed():
