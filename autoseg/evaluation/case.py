@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from autoseg.boxes import box_around, box_of
 from autoseg.dataset.labels import Labels
 from autoseg.errors import DatasetError
 from autoseg.evaluation.measures import Measures, Scale, measure_masks
 
 MM3_PER_ML = 1000.0
-
-Box = tuple[slice, ...]
 
 
 def measure_case(
@@ -72,7 +71,7 @@ def measure_case(
     for target, values in targets.items():
         numbers = [number_of[value] for value in values]
         member = np.isin(np.arange(len(number_of)), numbers)
-        box = _hull([found[number - 1] for found in boxes for number in numbers])
+        box = box_around(found[number - 1] for found in boxes for number in numbers)
         measured[target] = (
             Measures() if box is None else measure_masks(member[predicted[box]], member[true[box]], scale)
         )
@@ -89,8 +88,7 @@ def _as_classes(
     prediction: NDArray[np.integer], reference: NDArray[np.integer], labels: Labels
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Class numbers of both maps within the box of all that is not background; 0 where nobody annotated."""
-    [box] = ndi.find_objects(((prediction != 0) | (reference != 0)).view(np.uint8), 1)
-    box = box or (slice(0, 0),) * prediction.ndim
+    box = box_of((prediction != 0) | (reference != 0)) or (slice(0, 0),) * prediction.ndim
     predicted, true = _classes(prediction[box], "prediction", labels), _classes(reference[box], "reference", labels)
     predicted[(predicted < 0) | (true < 0)] = 0
     true[true < 0] = 0
@@ -105,13 +103,3 @@ def _classes(values: NDArray[np.integer], role: str, labels: Labels) -> NDArray[
     except DatasetError as problem:
         raise DatasetError(f"in the {role}, {problem}") from None
     return classes
-
-
-def _hull(boxes: Sequence[Box | None]) -> Box | None:
-    """The smallest box around several, or None if there is none."""
-    found = [box for box in boxes if box is not None]
-    if not found:
-        return None
-    return tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*found, strict=True)
-    )

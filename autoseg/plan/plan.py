@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from autoseg.dataset.description import Description
 from autoseg.frozen import Frozen
-from autoseg.plan.augmentation import Transform, check_axes, check_order, check_places
+from autoseg.plan.augmentation import Transform
+from autoseg.plan.augmentation_checks import check_axes, check_order, check_places
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import LossTerm, misfits
 from autoseg.plan.network import Axes, Network

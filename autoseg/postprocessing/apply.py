@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.boxes import box_of
 from autoseg.dataset.labels import Labels
 from autoseg.errors import PlanError
 from autoseg.plan.postprocessing import FillHoles, KeepLargest, RemoveSmall, RemoveUncertain, Rule
 from autoseg.postprocessing.components import (
     Mask,
-    box_of,
     components_above,
     components_of_size,
     holes,

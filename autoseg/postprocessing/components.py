@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from autoseg.connected import connected_components
 
@@ -58,13 +57,6 @@ def numbered(mask: Mask) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]
     """The number of its component in every voxel, from 1 and 0 outside, and the voxels of each component."""
     components, count = connected_components(mask)
     return components, np.bincount(components[mask], minlength=count + 1)[1:].astype(np.int64)
-
-
-def box_of(mask: Mask) -> tuple[slice, ...] | None:
-    """The smallest box that holds a mask; None for an empty one."""
-    [box] = ndi.find_objects(mask.view(np.uint8), 1)
-    found: tuple[slice, ...] | None = box
-    return found
 
 
 def _chosen(components: NDArray[np.unsignedinteger], kept: NDArray[np.bool_]) -> Mask:

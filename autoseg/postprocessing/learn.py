@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.boxes import box_of
 from autoseg.dataset.images import read_label_map
 from autoseg.dataset.labels import IGNORE_CLASS, Labels
 from autoseg.evaluation.intervals import mean_of_columns, paired_difference, resampled_means
@@ -30,7 +31,7 @@ from autoseg.frozen import Frozen
 from autoseg.parallel import map_items
 from autoseg.plan.postprocessing import FillHoles, KeepLargest, RemoveSmall, Rule
 from autoseg.postprocessing.apply import apply
-from autoseg.postprocessing.components import box_of, numbered
+from autoseg.postprocessing.components import numbered
 from autoseg.progress import Progress, silent
 
 COUNTS = (1, 2)  # components that are kept: organs come alone or in pairs

@@ -22,8 +22,9 @@ from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
 from autoseg.preprocessing.previous import Rules, find_focus, find_lost, masked
 from autoseg.preprocessing.previous_maps import Refining, prepare_maps, read_prediction, report_lost
+from autoseg.preprocessing.record import Record, Refined, Source
 from autoseg.preprocessing.sources import describe_source, is_untouched
-from autoseg.preprocessing.store import PreparedCase, Record, Refined, Source, update_record, write_prepared
+from autoseg.preprocessing.store import PreparedCase, update_record, write_prepared
 from autoseg.progress import Progress, silent
 
 

@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from autoseg.boxes import Box, box_around
 from autoseg.dataset.labels import IGNORE_CLASS, Labels
 
 MOST_LOCATIONS = 10_000  # of a target, unless
 LEAST_SHARE = 0.01  # this share of its voxels is more
 SEED = 1234
 SLAB_VOXELS = 2**22  # looked at together
+NOTHING = (slice(0, 0),) * 3
 
 Voxels = NDArray[np.int32]  # (n, 3): z, y, x
 ClassMap = NDArray[np.int16]  # (z, y, x)
 Mask = NDArray[np.bool_]  # (z, y, x)
-Box = tuple[slice, ...]
 
 
 class Locations(NamedTuple):
@@ -50,7 +51,7 @@ def sample_locations(class_map: NDArray[np.int16], labels: Labels) -> Locations:
     generator = np.random.default_rng(SEED)
     boxes = ndimage.find_objects(class_map, max_label=len(labels.classes) - 1)  # one pass, however many classes
     targets = tuple(
-        _sample(class_map, _around([boxes[value - 1] for value in classes]), _member(classes), generator)
+        _sample(class_map, box_around(boxes[value - 1] for value in classes) or NOTHING, _member(classes), generator)
         for classes in labels.target_classes.values()
     )
     whole = tuple(slice(0, size) for size in class_map.shape)
@@ -64,15 +65,6 @@ def _member(classes: Sequence[int]) -> Callable[[ClassMap], Mask]:
     if len(classes) == 1:
         return lambda part: part == classes[0]
     return lambda part: np.isin(part, classes)
-
-
-def _around(boxes: Sequence[Box | None]) -> Box:
-    """The box around boxes; an empty one around none."""
-    found = [box for box in boxes if box is not None]
-    if not found:
-        return (slice(0, 0),) * 3
-    sides = zip(*found, strict=True)
-    return tuple(slice(min(part.start for part in side), max(part.stop for part in side)) for side in map(list, sides))
 
 
 def _sample(

@@ -14,7 +14,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from numpy.typing import NDArray
 
 from autoseg.geometry import Shape
-from autoseg.preprocessing.store import damaged
+from autoseg.preprocessing.arrays import damaged
 
 
 def read_patch(

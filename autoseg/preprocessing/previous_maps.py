@@ -34,10 +34,12 @@ from autoseg.parallel import map_items
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.previous import CropFixed, Previous
 from autoseg.planner.decided import by
+from autoseg.preprocessing.arrays import write_array
 from autoseg.preprocessing.placement import Placement
 from autoseg.preprocessing.preparing import prepare_labels
+from autoseg.preprocessing.record import Source
 from autoseg.preprocessing.sources import describe_source, is_untouched
-from autoseg.preprocessing.store import PreparedCase, Source, write_array
+from autoseg.preprocessing.store import PreparedCase
 from autoseg.progress import Progress, silent
 
 logger = logging.getLogger(__name__)

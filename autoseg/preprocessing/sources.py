@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 from autoseg.errors import DatasetError
-from autoseg.preprocessing.store import Source
+from autoseg.preprocessing.record import Source
 
 
 def describe_source(path: Path) -> Source:

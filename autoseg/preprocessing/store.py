@@ -11,12 +11,11 @@ Comes in: the arrays of one case. Goes out: `PreparedCase`, a name and a folder,
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -26,73 +25,12 @@ from pydantic import ValidationError
 from autoseg.dataset.labels import Labels
 from autoseg.errors import WorkspaceError
 from autoseg.files import atomic_path, content_hash, read_json, write_json
-from autoseg.frozen import Frozen
 from autoseg.geometry import Shape
 from autoseg.plan.preprocessing import Preprocessing
-from autoseg.preprocessing.chunking import chunk_and_block
+from autoseg.preprocessing.arrays import damaged, open_array, write_array
 from autoseg.preprocessing.locations import Locations
 from autoseg.preprocessing.placement import Placement
-
-FORMAT: Final = 4
-ONE_THREAD = {"nthreads": 1}  # cases are handled side by side; and the number is kept in the file
-
-
-class Source(Frozen):
-    """A file a case was prepared from, as it was then.
-
-    Attributes:
-        path: absolute.
-        size: bytes.
-        modified_ns: time of its last change, nanoseconds since 1970.
-        sha256: of its content; the same where a file was only copied or touched.
-    """
-
-    path: str
-    size: int
-    modified_ns: int
-    sha256: str
-
-
-class Refined(Frozen):
-    """What a previous stage's prediction made of a case.
-
-    Attributes:
-        prediction: the file.
-        found: whether all that was looked for was predicted.
-        voxels: of each target, in the label map.
-        outside: those of them that the prepared image does not show.
-        covering_mm: the least size of a box of fixed size that shows all; None where there is none.
-    """
-
-    prediction: Source
-    found: bool
-    voxels: dict[str, int]
-    outside: dict[str, int]
-    covering_mm: tuple[float, float, float] | None
-
-
-class Record(Frozen):
-    """What a prepared case was made from, and how it lies on its image.
-
-    Attributes:
-        format: version of the files of a case.
-        sources: the image files, then the label map.
-        shape: of the prepared image, (channels, z, y, x).
-        located: for each of `labels.targets`, how many of its voxels `locations` holds; 0 where the
-            case has none of it.
-        sizes: bytes of the files of image, labels and locations: they are not waited for when they are written,
-            and a power cut may shorten them.
-        placement: of the prepared image on the file's grid.
-        refined: how a previous stage's prediction cropped or masked it, if one did.
-    """
-
-    format: Literal[4] = FORMAT
-    sources: tuple[Source, ...]
-    shape: tuple[int, int, int, int]
-    located: tuple[int, ...]
-    sizes: tuple[int, int, int]
-    placement: Placement
-    refined: Refined | None = None
+from autoseg.preprocessing.record import FORMAT, Record, Refined, Source
 
 
 @dataclass(frozen=True)
@@ -111,15 +49,15 @@ class PreparedCase:
 
     def image(self) -> blosc2.NDArray:
         """The image on disk: float32 (channels, z, y, x)."""
-        return _open(self.image_path)
+        return open_array(self.image_path)
 
     def labels(self) -> blosc2.NDArray:
         """The map of classes on disk: int16 (1, z, y, x)."""
-        return _open(self.labels_path)
+        return open_array(self.labels_path)
 
     def previous(self) -> blosc2.NDArray:
         """The previous stage's map of classes on disk: int16 (1, z, y, x)."""
-        return _open(self.previous_path)
+        return open_array(self.previous_path)
 
     def locations(self) -> Locations:
         """Voxels of every target."""
@@ -282,35 +220,3 @@ def _write_locations(target: Path, locations: Locations) -> None:
         arrays["annotated"] = locations.annotated
     with atomic_path(target, suffix=".npz", durable=False) as temporary:
         np.savez(temporary, **arrays)
-
-
-def write_array(target: Path, array: NDArray[Any], patch_size: Shape) -> None:
-    """Writes an array (channels, z, y, x), divided for patches of a size.
-
-    Raises:
-        WorkspaceError: it cannot be written.
-    """
-    chunks, blocks = chunk_and_block(array.shape, patch_size, array.itemsize)
-    compression = {"codec": blosc2.Codec.LZ4, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], **ONE_THREAD}
-    stored_as = {"chunks": chunks, "blocks": blocks, "cparams": compression, "dparams": ONE_THREAD}
-    with atomic_path(target, suffix=".b2nd", durable=False) as temporary:
-        try:
-            blosc2.asarray(np.ascontiguousarray(array), urlpath=str(temporary), mode="w", **stored_as)
-        except RuntimeError as problem:  # all that blosc2 makes of a full disk
-            raise WorkspaceError(
-                f"{target}: cannot be written ({problem}): is the disk full? "
-                "What is done is kept; run the same command again."
-            ) from None
-
-
-def _open(path: Path) -> blosc2.NDArray:
-    mapped = None if sys.platform == "win32" else "r"  # Windows lets nobody replace a mapped file
-    try:
-        return blosc2.open(str(path), mode="r", mmap_mode=mapped, dparams=ONE_THREAD)
-    except (RuntimeError, OSError, ValueError):
-        raise damaged(path) from None
-
-
-def damaged(path: str | Path) -> WorkspaceError:
-    """What is said of a file of the store that cannot be read."""
-    return WorkspaceError(f"{path}: damaged. Remove it and run the same command again: the case is prepared anew.")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from autoseg.geometry import in_mm
 from autoseg.plan import Plan, Stage
 from autoseg.planner.decided import counted
+from autoseg.reporting.columns import aligned
 from autoseg.reporting.decisions import is_outdated
 from autoseg.reporting.wording import COLUMNS, wrapped
 
@@ -38,7 +39,7 @@ NETWORKS = {
 def glance(plan: Plan) -> list[str]:
     """What each stage sees, its network, how long it is trained and what memory that takes."""
     rows = [_row(plan, name, stage) for name, stage in plan.stages.items()]
-    lines = [" " * INDENT + line for line in _aligned([*zip(*HEADER, strict=True), *rows])]
+    lines = [" " * INDENT + line for line in _fitted([*zip(*HEADER, strict=True), *rows])]
     notes = [_legend(next(iter(plan.stages.values())))]
     for name, stage in plan.stages.items():
         if stage.previous is not None:
@@ -99,18 +100,14 @@ def _gigabytes(size: float) -> str:
     return f"{size:.1f}" if size >= 1 else f"{size:.2f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns side by side; where they are too wide, closer together and the names of stages shortened.
-
-    >>> _aligned([("stage", "batch"), ("2d", "16")])
-    ['stage  batch', '2d     16']
-    """
+def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side; where they are too wide, closer together and the names of stages shortened."""
     first, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = COLUMNS - INDENT - sum(widths)
     gap = "  " if first + 2 * len(widths) <= room else " "
-    first = min(first, max(room - len(widths), SHORTEST_NAME))
-    lines = []
-    for name, *cells in rows:
-        shown = name if len(name) <= first else name[: first - 1] + "…"
-        lines.append(gap.join([shown.ljust(first), *map(str.ljust, cells, widths)]).rstrip())
-    return lines
+    first = max(room - len(gap) * len(widths), SHORTEST_NAME)
+    return aligned([(_shortened(name, first), *cells) for name, *cells in rows], gap)
+
+
+def _shortened(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

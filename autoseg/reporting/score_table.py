@@ -5,10 +5,11 @@ Comes in: scores. Goes out: the means of each target, and the cases to look at f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from autoseg.evaluation import Scores
 from autoseg.evaluation.intervals import Mean
+from autoseg.reporting.columns import aligned
 
 ABSENT = "–"
 COLUMNS = {  # measure → heading, digits
@@ -42,7 +43,7 @@ def score_table(scores: Scores, most: int = 10) -> str:
     headings = ("target", "Dice (95 % interval)", *(heading for heading, _ in COLUMNS.values()), "cases")
     rows = [(target, *_row(measures)) for target, measures in scores.means().items()]
     overall = ("mean", _with_interval(scores.overall()), *("" for _ in COLUMNS), "")
-    parts = [_aligned([headings, *rows, overall]), _worst_cases(scores, most), _notes(scores)]
+    parts = ["\n".join(aligned([headings, *rows, overall])), _worst_cases(scores, most), _notes(scores)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -57,7 +58,7 @@ def _worst_cases(scores: Scores, most: int) -> str:
     rows = [(str(name), _shown(mean), _worst_target(scores.dice[str(name)])) for name, mean in means.items()]
     if not rows:
         return ""
-    return _aligned([("worst case" if len(rows) == 1 else "worst cases", "mean", "worst target"), *rows])
+    return "\n".join(aligned([("worst case" if len(rows) == 1 else "worst cases", "mean", "worst target"), *rows]))
 
 
 def _worst_target(case: Mapping[str, float | None]) -> str:
@@ -82,9 +83,3 @@ def _with_interval(found: Mean) -> str:
 
 def _shown(number: float | None, digits: int = 3) -> str:
     return ABSENT if number is None else f"{number:.{digits}f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)

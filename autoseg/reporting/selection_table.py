@@ -5,10 +5,10 @@ Comes in: a selection. Goes out: what was compared, what was chosen, and what is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoseg.plan.postprocessing import rule_in_words
+from autoseg.reporting.columns import aligned
 
 if TYPE_CHECKING:
     from autoseg.postprocessing import Tried
@@ -19,7 +19,7 @@ def selection_table(selection: Selection) -> str:
     """The candidates with their mean Dice and its paired difference from the best, with intervals; then the rules."""
     targets = list(selection.chosen.per_target)
     headings = ("", "Dice (95 % interval)", "against the best", *targets)
-    table = _aligned([headings, *(_row(one, one is selection.chosen) for one in selection.candidates)])
+    table = "\n".join(aligned([headings, *(_row(one, one is selection.chosen) for one in selection.candidates)]))
     folds = f"fold{'s' * (len(selection.folds) != 1)} {', '.join(map(str, selection.folds))}"
     only = ", the only candidate" if len(selection.candidates) == 1 else ""
     chosen = f"Selected: {selection.chosen.name}{only} ({selection.cases} cases, {folds})"
@@ -54,9 +54,3 @@ def _row(candidate: Candidate, best: bool) -> list[str]:
 
 def _shown(number: float | None) -> str:
     return "–" if number is None else f"{number:.3f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)

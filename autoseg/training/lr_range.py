@@ -16,7 +16,8 @@ from autoseg.networks.fake import input_channels, previous_channels
 from autoseg.progress import Progress, silent
 from autoseg.training.augmentation import make_batch
 from autoseg.training.job import Job
-from autoseg.training.loading import TRAINING, PatchSource, load_batches
+from autoseg.training.loading import load_batches
+from autoseg.training.patch_source import TRAINING, PatchSource
 from autoseg.training.step import find_loss, lower_loss, make_learner
 
 NEWEST = 0.2  # share of the newest loss in the moving average

@@ -15,8 +15,8 @@ from autoseg.dataset import Labels
 from autoseg.networks.devices import autocast
 from autoseg.training import processes
 from autoseg.training.augmentation import make_batch
-from autoseg.training.loading import PatchSource
 from autoseg.training.losses import make_target
+from autoseg.training.patch_source import PatchSource
 from autoseg.training.step import Learner
 
 

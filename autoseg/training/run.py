@@ -18,6 +18,7 @@ from autoseg.training.job import Job
 from autoseg.training.length import share_done
 from autoseg.training.schedules import learning_rate
 from autoseg.training.step import Learner, compile_if_asked, make_learner, share_among_processes
+from autoseg.training.stopping import should_stop
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,16 @@ class Run:
     def share(self) -> float:
         """How much of the training is done, 0…1 and a little beyond."""
         return share_done(self.stage.training, self.iteration, self.seconds, self.reserve_seconds)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the training ends before its time, in words; None where it does not."""
+        return should_stop(self.stage.stopping, self.rows)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left; an epoch that was begun is finished first."""
+        return not self.epoch.steps and (self.share >= 1 or self.stop_reason is not None)
 
     def rate(self) -> float:
         """The learning rate of the next step."""

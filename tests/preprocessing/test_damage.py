@@ -9,8 +9,8 @@ import pytest
 
 from autoseg.errors import WorkspaceError
 from autoseg.preprocessing import PreparedCase
+from autoseg.preprocessing.arrays import write_array
 from autoseg.preprocessing.patches import read_patch
-from autoseg.preprocessing.store import write_array
 
 SHAPE = (1, 40, 40, 40)
 

@@ -10,7 +10,8 @@ from autoseg.errors import WorkspaceError
 from autoseg.plan.preprocessing import NoNormalisation, Preprocessing, ZScore
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.store import PreparedCase, Source, open_prepared, prepared_key, write_prepared
+from autoseg.preprocessing.record import Source
+from autoseg.preprocessing.store import PreparedCase, open_prepared, prepared_key, write_prepared
 
 PREPROCESSING = Preprocessing(spacing_mm=(2.0, 1.0, 1.0), normalisation=(ZScore(), NoNormalisation()))
 LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
@@ -107,7 +108,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise RuntimeError("Error while creating the NDArray")
 
-    monkeypatch.setattr("autoseg.preprocessing.store.blosc2.asarray", full)
+    monkeypatch.setattr("autoseg.preprocessing.arrays.blosc2.asarray", full)
     with pytest.raises(WorkspaceError) as error:
         write(tmp_path)
     assert str(error.value) == (

@@ -20,9 +20,12 @@ def test_told_where_it_is_far_slower(reduced, told, cpu, monkeypatch, caplog):
         )
 
 
-def test_float32_is_not_timed(cpu, monkeypatch):
-    monkeypatch.setattr(autocast_speed, "convolution_seconds", None)
-    warn_of_slow_autocast(cpu, torch.float32)
+@pytest.mark.parametrize(("dtype", "timed"), [(torch.float32, []), (torch.bfloat16, [torch.bfloat16, torch.float32])])
+def test_only_a_reduced_type_is_timed_and_float32_beside_it(dtype, timed, cpu, monkeypatch):
+    found = []
+    monkeypatch.setattr(autocast_speed, "convolution_seconds", lambda device, one: found.append(one) or 1.0)
+    warn_of_slow_autocast(cpu, dtype)
+    assert found == timed
 
 
 def test_timing_draws_no_random_numbers(cpu):

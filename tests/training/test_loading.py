@@ -17,7 +17,8 @@ import pytest
 
 from autoseg.errors import TrainingError, WorkspaceError
 from autoseg.training.augmentation import make_batch
-from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
+from autoseg.training.loading import load_batches
+from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
 
 AGAIN = "Run the same command again to continue from the last checkpoint"
 KILLED = (

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autoseg.errors import TrainingError, TrainingStopped
-from autoseg.training import Job, fit, loop
+from autoseg.training import Job, epoch_end, fit, loop, session
 from autoseg.training.training_curves import draw_training_curves
 
 TIMES = (
@@ -150,7 +150,7 @@ def test_epochs_of_one_step(make_job, make_stage, folder):
 
 
 def test_a_prediction_that_is_far_off(make_job, monkeypatch, caplog):
-    monkeypatch.setattr("autoseg.training.loop.training_bytes", lambda stage, dataset, device: 10**9)
+    monkeypatch.setattr("autoseg.training.session.training_bytes", lambda stage, dataset, device: 10**9)
     fit(make_job())
     (record,) = (record for record in caplog.records if "memory of a step" in record.message)
     assert record.levelname == "WARNING"
@@ -249,9 +249,10 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(loop, "time", made)
+    for module in (loop, session):
+        monkeypatch.setattr(module, "time", made)
     monkeypatch.setattr(loop, "take_step", made.after(3, loop.take_step))
-    monkeypatch.setattr(loop, "validate_on_patches", made.after(2, loop.validate_on_patches))
+    monkeypatch.setattr(epoch_end, "validate_on_patches", made.after(2, epoch_end.validate_on_patches))
     return made
 
 
@@ -439,13 +440,13 @@ def test_a_longer_training_goes_on_from_the_end_of_the_shorter(make_job, make_st
 
 
 def test_a_label_that_is_never_found_is_told_of(make_job, make_stage, monkeypatch, caplog):
-    validate = loop.validate_on_patches
+    validate = epoch_end.validate_on_patches
 
     def without_box(*arguments):
         scores = validate(*arguments)
         return scores._replace(dice=scores.dice | {"box": 0.0})
 
-    monkeypatch.setattr(loop, "validate_on_patches", without_box)
+    monkeypatch.setattr(epoch_end, "validate_on_patches", without_box)
     fit(make_job(make_stage(training={"epochs": 6})))
     said = [record.message for record in caplog.records if "Dice of 0" in record.message]
     assert len(said) == 2  # after a third, and at the end

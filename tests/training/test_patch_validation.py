@@ -8,7 +8,7 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.dataset.labels import IGNORE_CLASS, Region
-from autoseg.training.loading import TRAINING, VALIDATION, PatchSource
+from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
 from autoseg.training.patch_validation import PatchScores, validate_on_patches
 from autoseg.training.step import make_learner
 

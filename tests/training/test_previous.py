@@ -16,7 +16,7 @@ from autoseg.preprocessing import prepare_dataset
 from autoseg.preprocessing.previous_maps import Refining
 from autoseg.training.augmentation import make_batch
 from autoseg.training.job import Job
-from autoseg.training.loading import TRAINING, VALIDATION, PatchSource
+from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
 
 SHAPE = (10, 20, 24)
 

@@ -13,7 +13,8 @@ import pytest
 from autoseg.dataset.labels import Labels, Region
 from autoseg.errors import WorkspaceError
 from autoseg.preprocessing import prepare_dataset
-from autoseg.training.loading import TRAINING, VALIDATION, PatchSource, load_batches
+from autoseg.training.loading import load_batches
+from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
 from autoseg.training.patches import draw_by_label, holders
 
 SHAPE = (16, 48, 48)

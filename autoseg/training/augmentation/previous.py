@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cc3d
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.connected import connected_components
 from autoseg.plan.augmentation import PreviousBinary, PreviousComponents
 
 FAR = 127  # squared voxels; above the square of the largest radius, 10, and with it below 256
@@ -35,7 +35,7 @@ def change_borders(channels: Tensor, transform: PreviousBinary, generator: np.ra
 def drop_components(channels: Tensor, transform: PreviousComponents, generator: np.random.Generator) -> None:
     """Empties one connected component of each drawn label, if it is not large."""
     for label in _drawn_labels(channels, transform.label_probability, generator):
-        components = cc3d.connected_components((channels[label] > 0).cpu().numpy())
+        components, _ = connected_components((channels[label] > 0).cpu().numpy())
         voxels = np.bincount(components.ravel())[1:]
         small = np.flatnonzero(voxels < transform.largest_share * components.size)
         if len(small):
