@@ -17,8 +17,6 @@ from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import Scores, evaluate
 from autoseg.inference import Predictor
 from autoseg.networks.fake import previous_channels
-from autoseg.plan.postprocessing import needs_probabilities
-from autoseg.postprocessing import apply
 from autoseg.preprocessing import PreparedCase
 from autoseg.preprocessing.previous import one_hot
 from autoseg.progress import Progress, silent
@@ -39,23 +37,24 @@ def validate_cases(
         DatasetError: a label map is no longer where it was when the case was prepared.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rules, labels = predictor.stage.postprocessing, predictor.model.plan.dataset.labels
     with progress(f"validating {predictor.model.stage}, fold {predictor.model.fold}", len(cases)) as step:
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                found = predictor.predict_prepared(_seen(case, predictor), case.placement, needs_probabilities(rules))
-                label_map = apply(rules, found.label_map, found.grid.spacing_mm, labels, found.probabilities)
-                write_label_map(target, label_map, found.grid)
+                found = predictor.predict_and_finish(seen_by(predictor, case), case.placement)
+                write_label_map(target, found.label_map, found.grid)
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}
-    scores = evaluate(folder, references, labels)
+    scores = evaluate(folder, references, predictor.model.plan.dataset.labels)
     scores.write(folder / "scores.json")
     return scores
 
 
-def _seen(case: PreparedCase, predictor: Predictor) -> Tensor:
-    """What the network sees of a case: in a cascade, with the prediction of a model that did not see it either."""
+def seen_by(predictor: Predictor, case: PreparedCase) -> Tensor:
+    """What its networks see of a prepared case, (channels, z, y, x).
+
+    In a cascade that is with the prediction of a model that did not see the case either.
+    """
     previous = previous_channels(predictor.stage, predictor.model.plan.dataset)
     array = case.image()[:]
     if previous:
