@@ -7,6 +7,7 @@ probabilities, each on the image's own grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +23,13 @@ from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
 from autoseg.inference.cascade import prepare_after, read_prepared
 from autoseg.inference.loading import load_networks, model_folders
-from autoseg.inference.mapped import release
+from autoseg.inference.mapped import mapped_array, release
 from autoseg.inference.model import Model
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
+from autoseg.plan.postprocessing import needs_probabilities
+from autoseg.postprocessing import apply
 from autoseg.preprocessing import Placement, PreparedCase, prepare_image
 from autoseg.preprocessing.restoring import Restorer
 from autoseg.progress import Step, scaled
@@ -107,7 +110,7 @@ class Predictor:
         probabilities: bool = False,
         step: Step | None = None,
     ) -> Prediction:
-        """Segments one image.
+        """Segments one image; the plan's postprocessing is done.
 
         Args:
             image: from `autoseg.read_image`, or an array (z, y, x) or (channels, z, y, x); an array is
@@ -121,7 +124,7 @@ class Predictor:
         """
         share = scaled(step, 1 / len(self.chain))
         array, placement = self.prepare(_as_image(image, spacing_mm, self.stage.preprocessing.orientation), step)
-        return self.predict_prepared(array, placement, probabilities, share)
+        return self.predict_and_finish(array, placement, probabilities, share)
 
     def prepare(
         self, image: Image, step: Step | None = None, disk: Path | None = None, name: str = ""
@@ -151,7 +154,7 @@ class Predictor:
         assert self.previous is not None
         part = scaled(step, 1 / len(self.chain))
         seen, where = self.previous.prepare(image, scaled(step, 1 - 1 / len(self.chain)), disk, name)
-        prediction = self.previous.predict_prepared(seen, where, step=part, disk=disk).label_map
+        prediction = self.previous.predict_and_finish(seen, where, step=part, disk=disk).label_map
         del seen
         array, placement = prepare_after(image, prediction, self.stage, self.model.plan.dataset, name)
         return torch.from_numpy(array), placement
@@ -159,6 +162,29 @@ class Predictor:
     def read(self, case: PreparedCase) -> tuple[Tensor, Placement]:
         """What the networks see of a prepared case, (channels, z, y, x), and where it lies in the image."""
         return torch.from_numpy(read_prepared(case, self.stage, self.model.plan.dataset)), case.placement
+
+    def predict_and_finish(
+        self,
+        array: Tensor,
+        placement: Placement,
+        probabilities: bool = False,
+        step: Step | None = None,
+        disk: Path | None = None,
+    ) -> Prediction:
+        """The same as `predict_prepared`, and then the plan's postprocessing of the label map.
+
+        Raises:
+            ModelError: as there.
+        """
+        rules, labels = self.stage.postprocessing, self.model.plan.dataset.labels
+        shape = (labels.outputs, *placement.native_shape)
+        with ExitStack() as files:
+            shares: bool | NDArray[np.floating] = probabilities or needs_probabilities(rules)
+            if shares and not probabilities and disk is not None:
+                shares = files.enter_context(mapped_array(disk, shape))
+            found = self.predict_prepared(array, placement, shares, step, disk)
+            label_map = apply(rules, found.label_map, found.grid.spacing_mm, labels, found.probabilities)
+        return Prediction(label_map, found.grid, found.probabilities if probabilities else None)
 
     def predict_prepared(
         self,
@@ -168,7 +194,7 @@ class Predictor:
         step: Step | None = None,
         disk: Path | None = None,
     ) -> Prediction:
-        """Segments an image that is preprocessed already; see `predict`.
+        """Segments an image that is preprocessed already; see `predict`. No rule changes what the network says.
 
         Rows of the image are decided one after the other, so the logits of the whole image are never in memory.
 

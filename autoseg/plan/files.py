@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import PlanError
-from autoseg.files import read_json, write_json
+from autoseg.files import read_json, write_text
 from autoseg.frozen import fault_in_words
 from autoseg.plan.plan import Decision, Plan
+from autoseg.plan.text import as_text
 
 DERIVE_AGAIN = "Mend the file, or remove it and derive the plan again with 'autoseg plan'."
 
@@ -41,7 +42,7 @@ def read_plan(path: str | Path) -> Plan:
 
 def write_plan(path: str | Path, plan: Plan) -> None:
     """Writes a plan, atomically."""
-    write_json(Path(path), plan.model_dump(mode="json"))
+    write_text(Path(path), as_text(plan.model_dump(mode="json")) + "\n")
 
 
 def check_target(path: Path) -> None:

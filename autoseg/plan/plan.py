@@ -13,7 +13,7 @@ from autoseg.plan.augmentation_checks import check_axes, check_order, check_plac
 from autoseg.plan.inference import Inference
 from autoseg.plan.loss import LossTerm, misfits
 from autoseg.plan.network import Axes, Network
-from autoseg.plan.postprocessing import Rule
+from autoseg.plan.postprocessing import Rule, names_in
 from autoseg.plan.preprocessing import Preprocessing, RescaleToUnit, ZScore
 from autoseg.plan.previous import Name, Previous, unfit_previous
 from autoseg.plan.sampling import Sampling
@@ -244,11 +244,13 @@ class Plan(Frozen):
     def _postprocessing_fits_the_labels(self) -> Plan:
         for name, stage in self.stages.items():
             for number, rule in enumerate(stage.postprocessing):
-                if rule.target is not None and rule.target not in self.dataset.labels.targets:
-                    raise ValueError(
-                        f"stages.{name}.postprocessing[{number}].target '{rule.target}' is nothing this dataset "
-                        f"predicts; name one of {', '.join(self.dataset.labels.targets)}"
-                    )
+                for named in names_in(rule):
+                    if named not in self.dataset.labels.targets:
+                        field = "target" if named == rule.target else "becomes"
+                        raise ValueError(
+                            f"stages.{name}.postprocessing[{number}].{field} '{named}' is nothing this dataset "
+                            f"predicts; name one of {', '.join(self.dataset.labels.targets)}"
+                        )
         return self
 
     @model_validator(mode="after")

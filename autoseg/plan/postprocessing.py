@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,11 +42,14 @@ class RemoveUncertain(Frozen):
     Attributes:
         target: name of a label or region.
         least_probability: mean probability of the target, over the voxels of a component, with which it stays.
+        becomes: name of the label or region that takes the place of what goes, as where a tumour that did not convince
+            is the kidney it was sought in; None for what lies beneath.
     """
 
     kind: Literal["remove_uncertain"] = "remove_uncertain"
     target: str
     least_probability: float = Field(gt=0, le=1)
+    becomes: str | None = None
 
 
 class FillHoles(Frozen):
@@ -60,6 +64,24 @@ class FillHoles(Frozen):
 
 
 Rule = Annotated[KeepLargest | RemoveSmall | RemoveUncertain | FillHoles, Field(discriminator="kind")]
+
+
+def names_in(rule: Rule) -> tuple[str, ...]:
+    """The labels and regions that a rule names.
+
+    >>> names_in(RemoveUncertain(target="tumour", least_probability=0.8, becomes="kidney")), names_in(KeepLargest())
+    (('tumour', 'kidney'), ())
+    """
+    return tuple(name for name in (rule.target, getattr(rule, "becomes", None)) if name is not None)
+
+
+def shared_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:
+    """What is done to the label map that several stages decide together: the rules that are the same in each of them.
+
+    >>> shared_rules([(KeepLargest(), FillHoles(target="kidney")), (KeepLargest(),)])
+    (KeepLargest(kind='keep_largest', target=None, count=1),)
+    """
+    return tuple(rule for rule in rules[0] if all(rule in others for others in rules[1:]))
 
 
 def needs_probabilities(rules: tuple[Rule, ...]) -> bool:
@@ -82,6 +104,7 @@ def rule_in_words(rule: Rule) -> str:
         case RemoveSmall():
             return f"remove components of {of} below {rule.least_mm3:g} mm³"
         case RemoveUncertain():
-            return f"remove components of {of} below a mean probability of {rule.least_probability:g}"
+            removed = f"remove components of {of} below a mean probability of {rule.least_probability:g}"
+            return removed + (f", which become {rule.becomes}" if rule.becomes else "")
         case FillHoles():
             return f"fill holes in {of}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from autoseg.boxes import box_of
 from autoseg.dataset.labels import Labels
 from autoseg.errors import PlanError
-from autoseg.plan.postprocessing import FillHoles, KeepLargest, RemoveSmall, RemoveUncertain, Rule
+from autoseg.plan.postprocessing import FillHoles, KeepLargest, RemoveSmall, RemoveUncertain, Rule, names_in
 from autoseg.postprocessing.components import (
     Mask,
     components_above,
@@ -68,7 +68,11 @@ def apply(
         channel = None
         if isinstance(rule, RemoveUncertain) and probabilities is not None:
             channel = probabilities[_channel(rule.target, labels)][box]
-        _remove(part, mask & ~_kept(rule, mask, spacing_mm, channel), rule.target, labels)
+        removed = mask & ~_kept(rule, mask, spacing_mm, channel)
+        if isinstance(rule, RemoveUncertain) and rule.becomes is not None:
+            part[removed] = _paint(rule.becomes, labels)
+        else:
+            _remove(part, removed, rule.target, labels)
     return changed
 
 
@@ -79,11 +83,12 @@ def must_fit(rules: Sequence[Rule], labels: Labels) -> None:
         PlanError: a rule's target is no target of the labels.
     """
     for rule in rules:
-        if rule.target is not None and rule.target not in labels.targets:
-            raise PlanError(
-                f"postprocessing '{rule.kind}' is for '{rule.target}', which this dataset does not predict. "
-                f"Name one of {', '.join(labels.targets)}, or null for all foreground."
-            )
+        for named in names_in(rule):
+            if named not in labels.targets:
+                raise PlanError(
+                    f"postprocessing '{rule.kind}' is for '{named}', which this dataset does not predict. "
+                    f"Name one of {', '.join(labels.targets)}, or null for all foreground."
+                )
 
 
 def _kept(

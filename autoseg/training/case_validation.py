@@ -12,8 +12,6 @@ from pathlib import Path
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import Scores, evaluate
 from autoseg.inference.predictor import Predictor
-from autoseg.plan.postprocessing import needs_probabilities
-from autoseg.postprocessing import apply
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, silent
 
@@ -33,17 +31,15 @@ def validate_cases(
         DatasetError: a label map is no longer where it was when the case was prepared.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rules, labels = predictor.stage.postprocessing, predictor.model.plan.dataset.labels
     with progress(f"validating {predictor.model.stage}, fold {predictor.model.fold}", len(cases)) as step:
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                found = predictor.predict_prepared(*predictor.read(case), needs_probabilities(rules))
-                label_map = apply(rules, found.label_map, found.grid.spacing_mm, labels, found.probabilities)
-                write_label_map(target, label_map, found.grid)
+                found = predictor.predict_and_finish(*predictor.read(case))
+                write_label_map(target, found.label_map, found.grid)
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}
-    scores = evaluate(folder, references, labels)
+    scores = evaluate(folder, references, predictor.model.plan.dataset.labels)
     scores.write(folder / "scores.json")
     return scores
 

@@ -2,13 +2,14 @@
 
 Comes in: trained folds of stages. Goes out: a folder of label maps decided by mean probability, and their scores.
 What each stage says of a case is kept, compressed, for other pairs; stages of different voxel sizes meet on the
-image's own grid.
+image's own grid. The plan's postprocessing is done that is the same in all of the stages.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from autoseg.inference.averaging import mean_label_map, open_probabilities, writ
 from autoseg.inference.mapped import mapped_array
 from autoseg.inference.predictor import Predictor
 from autoseg.plan import Plan
+from autoseg.plan.postprocessing import needs_probabilities, shared_rules
+from autoseg.postprocessing import apply
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, silent
 from autoseg.workflow.workspace import Workspace
@@ -58,16 +61,20 @@ def predict_pair(
     targets = {name: folder / f"{name}{split_ending(references[name].name)[1]}" for name in names}
     if (folder / "scores.json").is_file():
         return folder
+    rules, labels = shared_rules([plan.stages[stage].postprocessing for stage in stages]), plan.dataset.labels
     said = [predict_probabilities(plan, stage, folds, workspace, device, progress) for stage in stages]
     placed = {case.name: case for case in workspace.open_prepared(plan, stages[0], names)}
     with progress(f"averaging {' and '.join(stages)}", len(names)) as step:
         for name in names:
             if not targets[name].is_file():
-                shares = [open_probabilities(files[name]) for files in said]
-                label_map = mean_label_map(shares, plan.dataset.labels)
-                write_label_map(targets[name], label_map, placed[name].placement.grid)
+                shares, grid = [open_probabilities(files[name]) for files in said], placed[name].placement.grid
+                with ExitStack() as file:
+                    shape = (labels.outputs, *grid.shape)
+                    mean = file.enter_context(mapped_array(folder, shape)) if needs_probabilities(rules) else None
+                    label_map = apply(rules, mean_label_map(shares, labels, mean), grid.spacing_mm, labels, mean)
+                write_label_map(targets[name], label_map, grid)
             step(1, name)
-    scores = evaluate(folder, {name: references[name] for name in names}, plan.dataset.labels, jobs, progress)
+    scores = evaluate(folder, {name: references[name] for name in names}, labels, jobs, progress)
     scores.write(folder / "scores.json")
     return folder
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.errors import ModelError
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.team import Team
+from autoseg.plan.postprocessing import shared_rules
 from autoseg.workflow.selection import find_selection, read_selection
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,5 @@ def load_team(path: Path, device: str = "auto", mirror: bool = True) -> Team:
         raise ModelError(f"{file}: selects '{absent[0]}', which is not beside it. Run 'autoseg select DATASET' again.")
     logger.info("%s: %s, as selected", file.parent, selection.chosen.name)
     predictors = tuple(Predictor.load(file.parent / stage, device, mirror) for stage in stages)
-    # Of a pair, whose stages' rules are for what each predicts alone, only what was learnt for it.
-    planned = predictors[0].stage.postprocessing if len(predictors) == 1 else ()
+    planned = shared_rules([predictor.stage.postprocessing for predictor in predictors])
     return Team(predictors, planned + selection.postprocessing.rules)

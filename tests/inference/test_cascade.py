@@ -18,7 +18,9 @@ from autoseg.inference.memory import find_way
 from autoseg.inference.model import write_model
 from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
+from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 from autoseg.plan.previous import CropAround, Mask, Previous
+from autoseg.postprocessing import apply
 from autoseg.preprocessing import prepare_image
 
 LABELS = Labels(values={"background": 0, "kidney": 3, "tumour": 7})
@@ -74,6 +76,21 @@ def test_a_chain_is_the_two_stages_run_by_hand(make_plan, make_stage, write, ima
         assert len(predictor.previous.networks) == len(folds)
         np.testing.assert_array_equal(predictor.predict(image).label_map, expected)
     assert len(np.unique(expected)) > 1
+
+
+def test_rules_of_the_first_stage_hold_for_what_the_second_sees(make_plan, make_stage, write, image):
+    plan = cascade(make_plan, make_stage)
+    rules = (RemoveUncertain(target="kidney", least_probability=0.6, becomes="tumour"), KeepLargest(target="tumour"))
+    ruled = plan.stages["net"].model_copy(update={"postprocessing": rules})
+    plan = plan.model_copy(update={"stages": {**plan.stages, "net": ruled}})
+    first, second = write(plan, "net"), write(plan, "second")
+    array, placement = prepare_image(image, ruled.preprocessing)
+    said = Predictor.load(first, "cpu").predict_prepared(torch.from_numpy(array), placement, probabilities=True)
+    expected = apply(rules, said.label_map, SPACING, LABELS, said.probabilities)
+    assert (expected != said.label_map).any()
+    np.testing.assert_array_equal(Predictor.load(first, "cpu").predict(image).label_map, expected)
+    seen, _ = Predictor.load(second, "cpu").prepare(image)
+    np.testing.assert_array_equal(seen[1:], np.stack((expected == 3, expected == 7)))
 
 
 def test_a_crop_and_a_mask_are_made_by_hand(make_plan, make_stage, write, image):

@@ -80,6 +80,19 @@ def test_doubtful_ones_are_removed_by_their_mean_probability():
         apply([rule], given, SPACING, LABELS)
 
 
+def test_what_does_not_convince_becomes_what_it_was_sought_in():
+    given = np.array([[[4, 1, 4, 4, 0, 4]]], np.uint8)
+    shares = np.zeros((3, 1, 1, 6))
+    shares[2, 0, 0] = [0.85, 0.1, 0.9, 0.6, 0.0, 0.79]  # means 0.85, 0.75, 0.79
+    rule = RemoveUncertain(target="tumour", least_probability=0.8, becomes="kidney")
+    assert apply([rule], given, SPACING, LABELS, shares).tolist() == [[[4, 1, 1, 1, 0, 1]]]
+    inner = RemoveUncertain(target="bright", least_probability=0.8, becomes="whole")
+    nested = np.array([[[3, 1, 3, 3, 0, 3]]], np.uint8)
+    assert apply([inner], nested, SPACING, BRAIN, shares).tolist() == [[[3, 1, 1, 1, 0, 1]]]
+    with pytest.raises(PlanError, match="'remove_uncertain' is for 'cyst', which this dataset does not predict"):
+        apply([rule.model_copy(update={"becomes": "cyst"})], given, SPACING, LABELS, shares)
+
+
 @pytest.mark.parametrize("shape", [(12, 20, 24), (1, 30, 30), (14, 1, 30)])
 def test_holes_are_filled_where_there_is_background(shape):
     given = np.where(blobs(7, shape=shape) > 0, 0, 1).astype(np.uint8)  # the blobs are holes

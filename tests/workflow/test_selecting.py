@@ -15,7 +15,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Measures, Scores, evaluate
 from autoseg.geometry import plain_grid
 from autoseg.inference.averaging import write_probabilities
-from autoseg.plan.postprocessing import KeepLargest
+from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 from autoseg.workflow import pairing, selecting
 from autoseg.workflow.predicting import load_team
 from autoseg.workflow.selecting import rank, select
@@ -126,6 +126,31 @@ def test_a_pair_that_is_better_than_both(handmade):
     for name in NAMES:
         by_hand = ((shares(name, 2) + shares(name, -3)) / 2).argmax(axis=0)
         np.testing.assert_array_equal(read_label_map(together / f"{name}.nii.gz")[0], by_hand)
+
+
+@pytest.mark.parametrize("stages", [("first", "second"), ("first",)])
+def test_of_planned_rules_a_pair_is_under_those_of_both(handmade, monkeypatch, stages):
+    made = handmade(first=2, second=-3)
+    rules = (KeepLargest(), RemoveUncertain(target="kidney", least_probability=0.95, becomes="cyst"))
+    ruled = {name: made.plan.stages[name].model_copy(update={"postprocessing": rules}) for name in stages}
+    made.plan = made.plan.model_copy(update={"stages": {**made.plan.stages, **ruled}})
+
+    def predict(predictor, case, target):
+        said = shares(case.name, made.wrong[case.stage])
+        said[:2, 0, 11, 10:] = [[0.01], [0.99]]  # surely a kidney, and a small one
+        write_probabilities(target, said)
+
+    monkeypatch.setattr(pairing, "_predict", predict)
+    made.select()
+    together = made.workspace.ensembles_folder(made.plan.name) / "first+second"
+    for name in NAMES:
+        found = read_label_map(together / f"{name}.nii.gz")[0]
+        expected = truth(name).astype(int)
+        if len(stages) == 2:  # the large one is all that stays, of a mean probability below 0.95
+            expected *= 2
+        else:
+            expected[0, 11, 10:] = 1
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_what_is_done_is_kept(handmade, monkeypatch):
