@@ -103,7 +103,9 @@ def introduction(run: Row, done: Sequence[Row]) -> list[str]:
     return [
         f"{length} Scores are over {first['cases']} cases that nothing of the training saw, with 95 % bootstrap "
         f"intervals over cases; surface Dice at {first['tolerance_mm']:g} mm. What hand-set plans take of the dataset "
-        "is decided by one rule (`benchmarks/hand_set_settings.py`); the rest is as published.",
+        "is decided by one rule (`benchmarks/hand_set_settings.py`); the rest is as published."
+        + " No system predicts mirrored views."
+        * (not run["mirrored"]),
         "",
         f"Machine: {machine['hardware']}, {machine['threads']} threads, {machine['device']}, Python "
         f"{machine['python']}, torch {machine['torch']}, {machine['date'][:10]}.",

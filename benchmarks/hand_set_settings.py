@@ -8,7 +8,8 @@ Comes in: a hand-set plan, the fingerprint of the dataset, and what is planned f
 - patch: the smallest that the strides divide and that holds the median image, no larger than the published one;
 - intensities: a fixed window of Hounsfield units becomes the planned normalisation. What stands for air becomes the
   lowest intensity of the images;
-- a box of fixed size in millimetres is no larger than the largest image.
+- a box of fixed size in millimetres is no larger than the largest image;
+- validation batches an epoch: no more than planned, for they take from the minutes.
 
 Where the dataset has the labels of the plan's own and is CT like it, intensities stay as published, and so do voxel
 sizes, unless they are finer than the planned ones. Batch size, features, losses, optimiser, rates, schedules,
@@ -81,7 +82,8 @@ def stage_values(plan: Plan, name: str, stage: Stage, fingerprint: Fingerprint, 
     else:
         values["preprocessing.spacing_mm"] = [round(size, 4) for size in spacing]
     values["sampling.patch_size"] = patch
-    return values
+    looked_at = min(stage.training.validation_iterations, planned.training.validation_iterations)
+    return {**values, "training.validation_iterations": looked_at}
 
 
 def voxel_size(

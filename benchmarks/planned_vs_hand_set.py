@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of training, a system [default: 10]")
     parser.add_argument("--plans", nargs="+", default=[PLANNED, *SYSTEMS], help="planned, planned_cascade, plans")
     parser.add_argument("--published", action="store_true", help="each system as long as its paper trained it")
+    parser.add_argument("--no-tta", action="store_true", help="predict without mirrored views, every system alike")
     parser.add_argument("--device", default=None)
     parser.add_argument("--tolerance", type=float, default=None, help="of surface Dice, mm [default: a coarsest voxel]")
     parser.add_argument("-w", "--workspace", type=Path, default=None)
@@ -140,10 +141,9 @@ def plan_system(arguments: argparse.Namespace, name: str, split: Split) -> Plan:
     if space.plan_file(given).is_file():
         return space.read_plan(given)
     request = Request(device=arguments.device, minutes=arguments.minutes)
-    planned_name = plan_name(PLANNED, arguments.minutes)
-    planned = plan_dataset(split.training, space, request, planned_name, progress=progress)
     if name == PLANNED:
-        return planned
+        return plan_dataset(split.training, space, request, given, progress=progress)
+    planned = plan_system(arguments, PLANNED, split)
     facts = read_fingerprint(space.fingerprint_file)
     if name == CASCADE:
         return plan_in_workspace(facts, space, given, request._replace(settings=shared_out(arguments, planned, name)))
@@ -203,11 +203,11 @@ def answering(plan: Plan, name: str) -> list[str]:
 
 def predict(arguments: argparse.Namespace, split: Split, plan: Plan, answer: Sequence[str]) -> Path:
     """Predicts and scores the cases held back; the folder with predictions, scores.json and prediction.json."""
-    folder = split.workspace.path / "held_back" / plan.name
+    folder = split.workspace.path / ("held_back_no_tta" if arguments.no_tta else "held_back") / plan.name
     if not (folder / "prediction.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)  # of half of them the time would be that of the other half
         folders = [split.workspace.stage_folder(plan, stage) for stage in answer]
-        team = [Predictor.load(one, arguments.device or plan.budget.device) for one in folders]
+        team = [Predictor.load(one, arguments.device or plan.budget.device, not arguments.no_tta) for one in folders]
         rules = plan.stages[answer[-1]].postprocessing
         started = time.perf_counter()
         outcome = predict_cases(team, split.held_back.cases, folder, progress=progress, rules=rules)
@@ -296,10 +296,12 @@ def describe_run(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """What holds of all rows."""
     command = f"python benchmarks/planned_vs_hand_set.py {arguments.dataset.name}"
     command += " --published" if arguments.published else f" --minutes {arguments.minutes:g}"
+    command += " --no-tta" * arguments.no_tta
     return {
         "dataset": arguments.dataset.name,
         "minutes": arguments.minutes,
         "published": arguments.published,
+        "mirrored": not arguments.no_tta,
         "command": command,
         "note": arguments.note,
     }
