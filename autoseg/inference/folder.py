@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoseg.alone import alone_in
 from autoseg.dataset import Case, Image, Labels, read_image, split_ending, write_label_map
 from autoseg.dataset.images import read_grid
 from autoseg.errors import AutosegError, DatasetError, ModelError
@@ -38,8 +39,9 @@ from autoseg.inference.record import (
     claim_folder,
     describe_sources,
     is_made,
-    read_record,
+    must_be_by,
     record_files,
+    recorded_files,
 )
 from autoseg.memory import available_memory_bytes, resident_memory_bytes
 from autoseg.plan.postprocessing import Rule, needs_probabilities
@@ -52,6 +54,8 @@ from autoseg.progress import Progress, Step, scaled, silent
 logger = logging.getLogger(__name__)
 
 GIGABYTE = 1e9
+BUSY = "another process predicts into this folder"
+WAIT = "Wait for it, or give another output folder."
 
 Found = TypeVar("Found")
 _Seen = Image | tuple[Tensor, Placement]  # as the file has it, or as a network does
@@ -97,20 +101,22 @@ def predict_cases(
         rules: postprocessing of the label maps.
 
     Raises:
-        AutosegError: the folder holds predictions of another model, a label map would take the
-            place of one of the images, or the largest image needs more memory than it may take; models do not
-            belong together, or a rule is for something they do not predict.
+        AutosegError: the folder holds predictions of another model or images to predict, another process fills it,
+            or the largest image needs more memory than it may take; models do not belong together, or a rule is for
+            something they do not predict.
     """
     jobs = [_Job(case, output / f"{case.name}{file_ending or _ending(case)}", probabilities) for case in cases]
     team = _Team((predictor,) if isinstance(predictor, Predictor) else tuple(predictor), tuple(rules))
     _spare_the_images(jobs)
-    output.mkdir(parents=True, exist_ok=True)
-    claim_folder(output, _record(team))
+    record = _record(team)
+    must_be_by(output, record)
     failures: dict[Path, str] = {}
     with progress(f"predicting by {team.stages}", len(cases)) as step:
         undone = _undone(jobs, step, failures)
         way = _find_way(team, undone, max_memory_gb)
-        _predict(team, undone, way, step, failures)
+        with alone_in(output, BUSY, WAIT) if undone else nullcontext():
+            claim_folder(output, record)
+            _predict(team, undone, way, step, failures)
     made = sum(job.target not in failures for job in undone)
     return Outcome(
         made,
@@ -172,7 +178,7 @@ class _Job:
 
 def _undone(jobs: Sequence[_Job], step: Step, failures: dict[Path, str]) -> list[_Job]:
     """What is not there yet; the rest is told to be done, or to have failed."""
-    recorded = read_record(jobs[0].target.parent).files if jobs else {}
+    recorded = recorded_files(jobs[0].target.parent) if jobs else {}
     undone = []
     for job in jobs:
         with _noted(job, failures):
@@ -201,9 +207,11 @@ def _find_way(team: _Team, jobs: Sequence[_Job], max_memory_gb: float | None) ->
     way = _way_for_all(team, grid, used, limit, several=len(jobs) > 1)
     what = f"{way.host_bytes / GIGABYTE:.1f} GB of memory at the peak ('{largest}', {by(grid.shape)} voxels)"
     if way.host_bytes > limit and max_memory_gb is not None:
+        enough = math.ceil(way.host_bytes / GIGABYTE * 10) / 10
+        cut = ", or cut the image to the part that matters" if way.host_bytes - used > used else ""
         raise AutosegError(
-            f"--max-memory {max_memory_gb:g}: predicting takes {what} at least. Allow it more, or cut the image to the "
-            "part that matters."
+            f"--max-memory {max_memory_gb:g}: predicting takes {what} at least, {used / GIGABYTE:.1f} GB of them for "
+            f"the program and the model. Allow it that much (--max-memory {enough:g}){cut}."
         )
     if way.host_bytes > limit:
         logger.warning("predicting is expected to take %s, and %.1f GB are free", what, limit / GIGABYTE)
@@ -365,11 +373,17 @@ def _shared(step: Step, name: str) -> Iterator[Step]:
 
 def _spare_the_images(jobs: Sequence[_Job]) -> None:
     images = {path.resolve() for job in jobs for path in job.case.images}
+    folders = {path.parent for path in images}
     for job in jobs:
         if job.target.resolve() in images:
             raise AutosegError(
                 f"{job.target}: one of the images to predict, and its label map would get the same name. "
                 "Give another output folder."
+            )
+        if job.target.parent.resolve() in folders:
+            raise AutosegError(
+                f"{job.target.parent}: holds images to predict, and label maps among them would be taken for images "
+                "the next time. Give another output folder."
             )
 
 

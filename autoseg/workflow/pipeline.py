@@ -119,7 +119,7 @@ def run_job(
     Returns:
         The model's folder.
     """
-    if not job.done:
+    if device or not job.done:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     preprocess(dataset, plan, job.stage, workspace, jobs, progress)
     return train(plan, job.stage, job.fold, workspace, device, workers, progress)
