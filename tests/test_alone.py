@@ -23,7 +23,7 @@ from pathlib import Path
 from autoseg.alone import alone_in
 with alone_in(Path(sys.argv[1]), "", ""):
     child = os.fork()  # as a process that loads patches is; it outlives the one that holds the lock
-    print(child or os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % (child or os.getpid()))  # at once, not in parts
     time.sleep(60)
 """
 
