@@ -69,9 +69,13 @@ def lr_range(
     picture = record.with_suffix(".png")
     draw_rate_range(picture, found, f"{chosen.dataset.name} · {name} · {chosen.stages[name].optimizer.kind}")
     say(f"Range test: {record}, {picture}")
-    if found.suggestion is None:
+    if found.best is None:
         show(f"The loss did not fall between {first:g} and {last:g}. Try more steps (--iterations) or other rates.")
         return
-    if not found.diverged and found.best == found.rates[-1]:
-        say(f"At {last:g} the loss still falls; a test of higher rates (--to) may find a higher one.")
+    if found.suggestion is None:
+        show(
+            f"No rate was found: at {last:g} the loss still falls. Test higher rates (--to {10 * last:g}), or take "
+            f"more steps on the way (--iterations {2 * iterations})."
+        )
+        return
     show(f"Suggested: --set stages.{name}.optimizer.learning_rate={found.suggestion:g}")

@@ -70,7 +70,7 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.folds import ask_folds, in_asked_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, plan_dataset, run_job
     from autoseg.workflow.selecting import select
     from autoseg.workflow.trained import trained_folds
@@ -79,7 +79,10 @@ def run(
     request = make_request(device, memory, minutes, settings, like, preset, timings)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    ask_folds(opened, space, group_by, stratify, jobs, progress)
+    if dry_run:
+        opened = in_asked_folds(opened, space, group_by, stratify, jobs, progress)
+    else:
+        ask_folds(opened, space, group_by, stratify, jobs, progress)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -17,16 +17,20 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from autoseg.alone import alone_in
 from autoseg.dataset import Case, read_image, write_label_map
 from autoseg.files import atomic_path
 from autoseg.inference.jobs import Failures, Job, list_jobs, list_undone, noted
 from autoseg.inference.memory import Way
 from autoseg.inference.model import describe_machine
 from autoseg.inference.predictor import Prediction, Predictor
-from autoseg.inference.record import ImageFile, Record, claim_folder, describe_images, record_files
+from autoseg.inference.record import ImageFile, Record, claim_folder, describe_images, must_be_by, record_files
 from autoseg.inference.team import Seen, Team
 from autoseg.inference.way import choose_way
 from autoseg.progress import Progress, Step, silent
+
+BUSY = "another process predicts into this folder"
+WAIT = "Wait for it, or give another output folder."
 
 Found = TypeVar("Found")
 
@@ -69,18 +73,20 @@ def predict_cases(
         max_memory_gb: that this process may take; None takes what the machine has to spare.
 
     Raises:
-        AutosegError: the folder holds predictions of another model, a label map would take the
-            place of one of the images, or the largest image needs more memory than it may take.
+        AutosegError: the folder holds predictions of another model or images to predict, another process fills it,
+            or the largest image needs more memory than it may take.
     """
     team = Team((team,)) if isinstance(team, Predictor) else team
     jobs = list_jobs(cases, output, file_ending, probabilities)
-    output.mkdir(parents=True, exist_ok=True)
-    claim_folder(output, _record(team))
+    record = _record(team)
+    must_be_by(output, record)
     failures: Failures = {}
     with progress(f"predicting by {team.stages}", len(cases)) as step:
         undone = list_undone(jobs, step, failures)
         way = choose_way(team, undone, max_memory_gb)
-        _predict(team, undone, way, step, failures)
+        with alone_in(output, BUSY, WAIT) if undone else nullcontext():
+            claim_folder(output, record)
+            _predict(team, undone, way, step, failures)
     made = sum(job.target not in failures for job in undone)
     return Outcome(
         made,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, split_ending
 from autoseg.errors import AutosegError
-from autoseg.inference.record import describe_images, is_made, read_record
+from autoseg.inference.record import describe_images, is_made, recorded_files
 from autoseg.progress import Step
 
 Failures = dict[Path, str]  # label map → what went wrong
@@ -53,22 +53,16 @@ def list_jobs(cases: Sequence[Case], output: Path, file_ending: str | None, prob
         probabilities: whether they are written, too.
 
     Raises:
-        AutosegError: a label map would take the place of one of the images.
+        AutosegError: the folder holds images to predict.
     """
     jobs = [Job(case, output / f"{case.name}{file_ending or _ending(case)}", probabilities) for case in cases]
-    images = {path.resolve() for case in cases for path in case.images}
-    for job in jobs:
-        if job.target.resolve() in images:
-            raise AutosegError(
-                f"{job.target}: one of the images to predict, and its label map would get the same name. "
-                "Give another output folder."
-            )
+    _spare_the_images(jobs)
     return jobs
 
 
 def list_undone(jobs: Sequence[Job], step: Step, failures: Failures) -> list[Job]:
     """What is not there yet; the rest is told to be done, or to have failed."""
-    recorded = read_record(jobs[0].target.parent).files if jobs else {}
+    recorded = recorded_files(jobs[0].target.parent) if jobs else {}
     undone = []
     for job in jobs:
         with noted(job, failures):
@@ -88,6 +82,22 @@ def noted(job: Job, failures: Failures) -> Iterator[None]:
         failures[job.target] = str(problem)
     except MemoryError:
         failures[job.target] = "the memory ran out. Predict it alone, on a machine with more, or cut the image."
+
+
+def _spare_the_images(jobs: Sequence[Job]) -> None:
+    images = {path.resolve() for job in jobs for path in job.case.images}
+    folders = {path.parent for path in images}
+    for job in jobs:
+        if job.target.resolve() in images:
+            raise AutosegError(
+                f"{job.target}: one of the images to predict, and its label map would get the same name. "
+                "Give another output folder."
+            )
+        if job.target.parent.resolve() in folders:
+            raise AutosegError(
+                f"{job.target.parent}: holds images to predict, and label maps among them would be taken for images "
+                "the next time. Give another output folder."
+            )
 
 
 def _ending(case: Case) -> str:

@@ -85,6 +85,11 @@ def read_model(folder: Path) -> Model:
     """
     if not (folder / WEIGHTS).is_file():
         raise ModelError(_no_weights(folder))
+    if not (folder / DESCRIPTION).is_file():
+        raise ModelError(
+            f"{folder}: {WEIGHTS} is here, but {DESCRIPTION}, which says what the weights mean, is not. Copy the whole "
+            f"folder again; or remove {WEIGHTS} and run the training command again: it continues from its checkpoint."
+        )
     data: Any = read_json(folder / DESCRIPTION, ModelError)
     try:
         return Model.model_validate(data)
@@ -101,17 +106,25 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """Reads a model's weights.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: the file is damaged, or holds NaN or infinity.
     """
     from safetensors.torch import load_file
 
     try:
-        return dict(load_file(folder / WEIGHTS))
+        weights: dict[str, Tensor] = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as problem:
         raise ModelError(
             f"{folder / WEIGHTS}: the weights cannot be read ({problem}). Remove the file and run the training "
             "command again: it continues from its checkpoint."
         ) from None
+    bad = [name for name, values in weights.items() if not bool(torch.isfinite(values).all())]
+    if bad:
+        raise ModelError(
+            f"{folder / WEIGHTS}: {len(bad)} of {len(weights)} weights hold NaN or infinity ({bad[0]}). This model "
+            "predicts nothing: restore the file, or remove the folder and train again, in float32 "
+            "(--set stages.NAME.training.precision=float32) if it was not."
+        )
+    return weights
 
 
 def is_trained(folder: Path) -> bool:

@@ -85,14 +85,29 @@ def read_record(output: Path) -> Record:
         raise AutosegError(f"{path}: not a record of predictions. Remove it, or predict into a fresh folder.") from None
 
 
+def recorded_files(output: Path) -> dict[str, tuple[ImageFile, ...]]:
+    """`Record.files` of a folder; nothing where there is no record."""
+    return read_record(output).files if (output / RECORD).is_file() else {}
+
+
 def claim_folder(output: Path, record: Record) -> None:
     """Records the model that fills a folder.
 
     Raises:
         AutosegError: another model has filled it.
     """
+    must_be_by(output, record)
     if not (output / RECORD).is_file():
         write_json(output / RECORD, record.model_dump(mode="json"))
+
+
+def must_be_by(output: Path, record: Record) -> None:
+    """Refuses a folder that another model has filled.
+
+    Raises:
+        AutosegError: one has.
+    """
+    if not (output / RECORD).is_file():
         return
     before, now = _model(read_record(output)), _model(record)
     for key, value in now.items():

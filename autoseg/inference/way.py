@@ -48,9 +48,11 @@ def choose_way(team: Team, jobs: Sequence[Job], max_memory_gb: float | None) -> 
     way = _way_for_all(team, grid, used, limit, several=len(jobs) > 1)
     what = f"{way.host_bytes / GIGABYTE:.1f} GB of memory at the peak ('{largest}', {by(grid.shape)} voxels)"
     if way.host_bytes > limit and max_memory_gb is not None:
+        enough = math.ceil(way.host_bytes / GIGABYTE * 10) / 10
+        cut = ", or cut the image to the part that matters" if way.host_bytes - used > used else ""
         raise AutosegError(
-            f"--max-memory {max_memory_gb:g}: predicting takes {what} at least. Allow it more, or cut the image to the "
-            "part that matters."
+            f"--max-memory {max_memory_gb:g}: predicting takes {what} at least, {used / GIGABYTE:.1f} GB of them for "
+            f"the program and the model. Allow it that much (--max-memory {enough:g}){cut}."
         )
     if way.host_bytes > limit:
         logger.warning("predicting is expected to take %s, and %.1f GB are free", what, limit / GIGABYTE)

@@ -180,7 +180,7 @@ def _note(run: Run) -> str:
     recent = run.epoch.losses[-20:]
     note = f"epoch {len(run.rows)}" + (f", loss {sum(recent) / len(recent):.3f}" if recent else "")
     dice = run.rows[-1]["mean_dice"] if run.rows else None
-    return note if dice is None else f"{note}, patch Dice {dice:.3f}"
+    return note if dice is None else f"{note}; epoch {len(run.rows) - 1}: patch Dice {dice:.3f}"
 
 
 def _tell_type(learner: Learner) -> None:

@@ -34,7 +34,8 @@ class RateRange(Frozen):
         averages: of the losses so far, the newest ones counting most.
         diverged: the average rose to 4 times its best, or the loss was no number any more.
         best: the rate at which the average was lowest; None where it never fell.
-        suggestion: a tenth of that, to two digits: there the loss falls fast and is safe from rising.
+        suggestion: a tenth of that, to two digits: there the loss falls fast and is safe from rising. None where the
+            average still fell at the highest rate: nobody knows where it rises.
     """
 
     rates: tuple[float, ...]
@@ -99,13 +100,15 @@ def judge(rates: Sequence[float], losses: Sequence[float]) -> RateRange:
     averages = moving_average(finite)
     place = min(range(len(averages)), key=averages.__getitem__, default=0)
     best = rates[place] if place else None
+    diverged = has_diverged(losses)
+    found = best is not None and (diverged or place < len(averages) - 1)
     return RateRange(
         rates=tuple(rates[: len(finite)]),
         losses=tuple(finite),
         averages=tuple(averages),
-        diverged=has_diverged(losses),
+        diverged=diverged,
         best=best,
-        suggestion=None if best is None else float(f"{best / BELOW_BEST:.1e}"),
+        suggestion=float(f"{best / BELOW_BEST:.1e}") if found and best is not None else None,
     )
 
 

@@ -6,10 +6,10 @@ Comes in: a plan, a stage, a fold, a workspace with prepared cases. Goes out: th
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
-import torch
-
+from autoseg.alone import alone_in
 from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Scores, read_scores
 from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
@@ -19,6 +19,9 @@ from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
 from autoseg.workflow.workspace import Workspace, find_stage
+
+BUSY = "another process trains this model"
+WAIT = "Wait for it, or end it; the same command then goes on from there."
 
 
 def train(
@@ -52,20 +55,25 @@ def train(
     Raises:
         WorkspaceError: no such stage or fold, cases that are not prepared, or a model of other cases.
         TrainingError: the training cannot go on.
+        AutosegError: another process trains this model at the moment.
     """
     folder = workspace.fold_folder(plan, find_stage(plan, stage), fold)
     cases, done = workspace.read_fold(fold), is_finished(folder, plan, stage)
     training, validation = (workspace.open_prepared(plan, stage, names) for names in cases)
-    where = torch.device("cpu") if done else find_device(device or plan.budget.device)
+    asked = None if done else plan.budget.device  # a finished model is found wherever its plan was made for
+    where = find_device(device or asked or "cpu")
     loading = default_workers(where) if workers is None else workers
     job = Job(plan, stage, fold, training, validation, folder, where, loading, tensorboard)
     if is_trained(folder):
         _must_match(read_model(folder), job)
-    if not done:
-        _train_model(job, progress)
-    if processes.rank() == 0 and validation and not (folder / "validation" / "scores.json").is_file():
-        predictor = Predictor.load(folder, device or plan.budget.device)
-        validate_cases(predictor, validation, folder / "validation", progress)
+    scores = folder / "validation" / "scores.json"
+    first = processes.rank() == 0
+    nothing_to_do = done and (scores.is_file() or not validation)
+    with nullcontext() if nothing_to_do or not first else alone_in(folder, BUSY, WAIT):
+        if not done:
+            _train_model(job, progress)
+        if first and validation and not scores.is_file():
+            validate_cases(Predictor.load(folder, device or plan.budget.device), validation, scores.parent, progress)
     processes.wait()
     return folder
 

@@ -1,13 +1,14 @@
 """Folds as somebody wants them.
 
-Comes in: a dataset, and what to keep together or alike. Goes out: folds recorded in the workspace, which every later
-command keeps to.
+Comes in: a dataset, and what to keep together or alike. Goes out: folds, recorded in the workspace, which every later
+command keeps to; or the dataset with them, where nothing is to be written.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoseg.dataset import Dataset, Fold
 from autoseg.dataset.balanced_folds import balanced_folds, label_volumes
@@ -30,12 +31,44 @@ def ask_folds(
 ) -> None:
     """Makes folds that keep groups of cases together, or that hold alike amounts of every label, and records them.
 
+    Nothing is done when nothing is asked, or when there are not two cases to part. See `make_asked_folds`.
+
+    Raises:
+        DatasetError, WorkspaceError: as `make_asked_folds`.
+    """
+    folds = make_asked_folds(dataset, workspace, group_by, stratify, jobs, progress)
+    if folds is not None:
+        workspace.write_folds(folds, {"group_by": group_by, "stratify": stratify})
+
+
+def in_asked_folds(
+    dataset: Dataset,
+    workspace: Workspace,
+    group_by: str | None = None,
+    stratify: bool = False,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """The dataset as if it brought the folds that are asked for; nothing is recorded. See `make_asked_folds`."""
+    folds = make_asked_folds(dataset, workspace, group_by, stratify, jobs, progress)
+    return dataset if folds is None else replace(dataset, splits=tuple((one.training, one.validation) for one in folds))
+
+
+def make_asked_folds(
+    dataset: Dataset,
+    workspace: Workspace,
+    group_by: str | None,
+    stratify: bool,
+    jobs: int | None,
+    progress: Progress,
+) -> tuple[Fold, ...] | None:
+    """Folds as they are asked for; None where the dataset's own, or those recorded, stay.
+
     Where the dataset brings splits of its own these stay, and groups are only checked for being on both sides of one.
-    Nothing is done when nothing is asked, or when there are not two cases to part.
 
     Args:
         dataset: whose cases are parted.
-        workspace: where the folds are recorded.
+        workspace: of the dataset; has the models that were trained in other folds.
         group_by: which cases belong together; see `read_groups`. None: each case by itself.
         stratify: spread the targets, and small, middling and large ones among them, evenly; reads the label maps.
         jobs: processes that read; None for as many as there are cores.
@@ -44,10 +77,10 @@ def ask_folds(
     Raises:
         DatasetError: cases cannot be grouped so, a group is on both sides of one of the dataset's own splits, or a
             label map cannot be read.
-        WorkspaceError: the workspace belongs to another dataset.
+        WorkspaceError: the workspace belongs to another dataset, or holds models that were trained in other folds.
     """
     if (group_by is None and not stratify) or len(dataset.cases) < 2:
-        return
+        return None
     must_belong(dataset, workspace)
     names = [case.name for case in dataset.cases]
     groups = {name: name for name in names} if group_by is None else read_groups(group_by, names)
@@ -55,15 +88,15 @@ def ask_folds(
         if stratify:
             raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out --stratify.")
         must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
-        return
+        return None
     volumes = label_volumes(dataset, jobs, progress) if stratify else None
-    folds = balanced_folds(groups, volumes)
+    folds = tuple(balanced_folds(groups, volumes))
     _must_not_move(folds, dataset, workspace)
-    workspace.write_folds(folds, {"group_by": group_by, "stratify": stratify})
     sizes = [len(fold.validation) for fold in folds]
     logger.info(
         "%d folds of %d to %d cases in %d groups", len(folds), min(sizes), max(sizes), len(set(groups.values()))
     )
+    return folds
 
 
 def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace) -> None:

@@ -123,7 +123,7 @@ def run_job(
     Returns:
         The model's folder.
     """
-    if not job.done:
+    if device or not job.done:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     if processes.rank() == 0:
         preprocess(dataset, plan, job.stage, workspace, jobs, progress)

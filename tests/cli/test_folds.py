@@ -32,15 +32,20 @@ def trained_folds(ran):
     return [fold for fold in range(6) if f"3d_fullres, fold {fold}: to train" in ran.err]
 
 
-def test_run_keeps_patients_together(autoseg, kidneys, own_work, patients):
+def test_run_keeps_patients_together(autoseg, kidneys, own_work, patients, monkeypatch):
+    before = (own_work / "folds.json").read_bytes()
     command = ("run", kidneys, "-w", own_work, "--name", "again", "--stage", "3d_fullres", "--dry-run", "--memory", 1)
     ran = autoseg(*command, "--group-by", patients)
     assert ran.code == 0, ran.err
     assert "3 folds of 1 to 2 cases in 3 groups" in ran.err
     assert trained_folds(ran) == [0, 1, 2]
+    assert (own_work / "folds.json").read_bytes() == before  # it was not to be done
+    monkeypatch.setattr("autoseg.workflow.pipeline.run_job", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
+    assert autoseg(*command[:-3], "--memory", 1, "--group-by", patients).code == 0
     assert validated(own_work) == ["01", "23", "4"]
     assert trained_folds(autoseg(*command)) == [0, 1, 2]  # it need not be said again
-    assert autoseg(*command, "--stratify", "--jobs", 1).code == 0
+    assert autoseg(*command[:-3], "--memory", 1, "--stratify", "--jobs", 1).code == 0
     assert validated(own_work) == ["0", "1", "2", "3", "4"]
 
 

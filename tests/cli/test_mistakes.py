@@ -41,6 +41,8 @@ MISTAKES = [
     ("train {data} -w {work} --fold 5", "no fold 5: this dataset has folds 0 to 4, and 'all'."),
     ("run {data} -w {work} --folds 1,5", "no fold 5: this dataset has folds 0 to 4, and 'all'."),
     ("train {data} -w {work} --fold 1 --device cuda", "device 'cuda' is not to be had on this machine. There is: cpu"),
+    ("train {data} -w {work} --stage 3d_fullres --device cuda:7", "device 'cuda:7' is not to be had on this machine."),
+    ("run {data} -w {work} --stage 3d_fullres --folds 0 --device cpu:7", "device 'cpu:7' is not to be had"),
     ("predict {model} {data} -o {new} --device cuda", "device 'cuda' is not to be had on this machine."),
     ("plan {data} -w {work} --device cuda:1 --name gpu", "device 'cuda:1' is not to be had on this machine."),
     (

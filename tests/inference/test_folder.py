@@ -421,10 +421,51 @@ def test_the_memory_is_told_beforehand_and_kept_to(predictor, tmp_path, caplog):
         predict_cases(predictor, cases, tmp_path / "other", max_memory_gb=0.1)
     assert re.fullmatch(
         r"--max-memory 0\.1: predicting takes \d\.\d GB of memory at the peak \('large', 12 × 40 × 50 voxels\) at "
-        r"least\. Allow it more, or cut the image to the part that matters\.",
+        r"least, \d\.\d GB of them for the program and the model\. Allow it that much \(--max-memory \d(\.\d)?\)\.",
         str(raised.value),
+    )  # of a small image nothing can be cut
+    assert not (tmp_path / "other").exists()
+    enough = float(re.search(r"--max-memory ([\d.]+)\)", str(raised.value))[1])
+    assert predict_cases(predictor, cases, tmp_path / "other", max_memory_gb=enough + 0.1).predicted == 2
+
+
+def test_a_large_image_may_be_cut_to_save_memory(predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "resident_memory_bytes", lambda: 10**6)
+    write(tmp_path / "in" / "large_0000.nii.gz", shape=(40, 60, 80))
+    with pytest.raises(AutosegError, match=r"\(--max-memory 0\.1\), or cut the image to the part that matters\.$"):
+        predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", max_memory_gb=0.001)
+
+
+def test_predictions_do_not_lie_among_the_images(predictor, tmp_path):
+    write(tmp_path / "in" / "a_0000.nii.gz")
+    with pytest.raises(AutosegError) as refused:
+        predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "in")
+    assert str(refused.value) == (
+        f"{tmp_path / 'in'}: holds images to predict, and label maps among them would be taken for images the next "
+        "time. Give another output folder."
     )
-    assert listed(tmp_path / "other") == ["predictions.json"]
+    assert listed(tmp_path / "in") == ["a_0000.nii.gz"]
+
+
+def test_a_folder_is_filled_by_one_process_at_a_time(predictor, tmp_path, monkeypatch):
+    write(tmp_path / "in" / "a_0000.nii.gz")
+    cases = find_cases([tmp_path / "in"], 1)
+
+    @contextmanager
+    def busy(place, problem, remedy):
+        raise AutosegError(f"{place}: {problem}. {remedy}")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "alone_in", busy)
+        with pytest.raises(AutosegError) as refused:
+            predict_cases(predictor, cases, tmp_path / "out")
+    assert str(refused.value) == (
+        f"{tmp_path / 'out'}: another process predicts into this folder. Wait for it, or give another output folder."
+    )
+    assert predict_cases(predictor, cases, tmp_path / "out").predicted == 1
+    monkeypatch.setattr(folder, "alone_in", busy)
+    assert predict_cases(predictor, cases, tmp_path / "out").kept == 1  # which writes nothing
 
 
 def test_with_little_memory_the_same_is_predicted(predictor, tmp_path, monkeypatch):

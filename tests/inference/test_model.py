@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import autoseg
 from autoseg.errors import ModelError
@@ -68,8 +69,29 @@ def test_a_description_that_is_absent_or_no_json(tmp_path, make_model):
         read_model(folder)
     (folder / DESCRIPTION).unlink()
     assert not is_trained(folder)
-    with pytest.raises(ModelError, match=r"model\.json: no such file\."):
+    with pytest.raises(ModelError) as refused:
         read_model(folder)
+    assert str(refused.value) == (
+        f"{folder}: weights.safetensors is here, but model.json, which says what the weights mean, is not. Copy the "
+        "whole folder again; or remove weights.safetensors and run the training command again: it continues from its "
+        "checkpoint."
+    )
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers(tmp_path, make_model, value):
+    folder = make_model(tmp_path / "model")
+    weights = read_weights(folder)
+    name = sorted(weights)[1]
+    weights[name].view(-1)[-1] = value
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(ModelError) as refused:
+        read_weights(folder)
+    assert str(refused.value) == (
+        f"{folder / WEIGHTS}: 1 of {len(weights)} weights hold NaN or infinity ({name}). This model predicts nothing: "
+        "restore the file, or remove the folder and train again, in float32 "
+        "(--set stages.NAME.training.precision=float32) if it was not."
+    )
 
 
 @pytest.mark.parametrize(

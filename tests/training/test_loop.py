@@ -174,7 +174,7 @@ def test_progress_adds_up_to_one(make_job):
     assert len(steps) == 6
     assert before + sum(done for done, _ in steps) == pytest.approx(1.0)
     assert steps[0][1].startswith("epoch 1, loss ")
-    assert ", patch Dice 0." in steps[0][1]
+    assert "; epoch 0: patch Dice 0." in steps[0][1]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,6 @@ def test_a_tenth_of_the_best_rate_is_suggested():
         ([1.0, 1.1, 1.2], None, False),
         ([1.0, math.nan], None, True),
         ([math.nan], None, True),
-        ([3.0, 2.0, 1.0], 1e-4, False),
         ([3.0, 1.0, math.nan], 1e-5, True),
     ],
 )
@@ -63,6 +62,11 @@ def test_losses_that_never_rise_or_never_fall(losses, best, diverged):
     assert (found.best, found.diverged) == (best, diverged)
     assert found.suggestion == (None if best is None else pytest.approx(best / 10))
     assert len(found.rates) == len(found.losses) == len(found.averages)
+
+
+def test_a_loss_that_only_falls_suggests_nothing():
+    found = judge([1e-6, 1e-5, 1e-4], [3.0, 2.0, 1.0])
+    assert (found.best, found.diverged, found.suggestion) == (1e-4, False, None)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
