@@ -67,8 +67,6 @@ def train(
     with together(device, chosen.budget.device) as own:
         if is_first():  # the others would write the same files
             ask_folds(opened, space, group_by, stratify, jobs, progress)
-            if device or not all(job.done for job in list_jobs(opened, chosen, space, name, [number])):
-                find_device(own or chosen.budget.device)  # told before cases are prepared for it
         processes.wait()
         todo = list_jobs(opened, chosen, space, name, [number])
         for job in todo:
