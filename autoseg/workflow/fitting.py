@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation import Scores, read_scores
 from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
 from autoseg.inference.predictor import Predictor
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
+from autoseg.workflow.trained import SCORES, VALIDATION
 from autoseg.workflow.workspace import Workspace, find_stage
 
 
@@ -63,9 +63,9 @@ def train(
         _must_match(read_model(folder), job)
     if not done:
         _train_model(job, progress)
-    if processes.rank() == 0 and validation and not (folder / "validation" / "scores.json").is_file():
+    if processes.rank() == 0 and validation and not (folder / SCORES).is_file():
         predictor = Predictor.load(folder, device or plan.budget.device)
-        validate_cases(predictor, validation, folder / "validation", progress)
+        validate_cases(predictor, validation, folder / VALIDATION, progress)
     processes.wait()
     return folder
 
@@ -99,15 +99,9 @@ def _train_model(job: Job, progress: Progress) -> None:
         machine=describe_machine(job.device),
         job=job.identity,
     )
-    shutil.rmtree(job.folder / "validation", ignore_errors=True)
+    shutil.rmtree(job.folder / VALIDATION, ignore_errors=True)
     (job.folder / "validation.png").unlink(missing_ok=True)
     write_model(job.folder, model, trained.weights)
-
-
-def validation_scores(folder: Path) -> Scores | None:
-    """The scores of a model on its validation cases; None for a model trained on all cases."""
-    path = folder / "validation" / "scores.json"
-    return read_scores(path) if path.is_file() else None
 
 
 def _must_match(model: Model, job: Job) -> None:
