@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show_model(dataset: Dataset, folder: Path) -> None:
     """Prints the scores of a model's validation cases, and draws some of them."""
     from autoseg.reporting import draw_cases, score_table
-    from autoseg.workflow.fitting import validation_scores
+    from autoseg.workflow.trained import VALIDATION, validation_scores
 
     say(f"Model: {folder}")
     scores = validation_scores(folder)
@@ -24,7 +24,7 @@ def show_model(dataset: Dataset, folder: Path) -> None:
         return
     picture = folder / "validation.png"
     if not picture.is_file():
-        draw_cases(picture, dataset.cases, folder / "validation", scores, dataset.description.labels)
+        draw_cases(picture, dataset.cases, folder / VALIDATION, scores, dataset.description.labels)
     show(f"{folder.parent.name}, {folder.name.replace('_', ' ')}, validation cases\n{score_table(scores)}")
     say(f"Pictures: {picture}, {folder / 'progress.png'}")
 

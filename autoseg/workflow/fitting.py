@@ -11,13 +11,13 @@ from pathlib import Path
 
 from autoseg.alone import alone_in
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation import Scores, read_scores
 from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
 from autoseg.inference.predictor import Predictor
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
+from autoseg.workflow.trained import SCORES, VALIDATION
 from autoseg.workflow.workspace import Workspace, find_stage
 
 BUSY = "another process trains this model"
@@ -66,14 +66,15 @@ def train(
     job = Job(plan, stage, fold, training, validation, folder, where, loading, tensorboard)
     if is_trained(folder):
         _must_match(read_model(folder), job)
-    scores = folder / "validation" / "scores.json"
+    scores = folder / SCORES
     first = processes.rank() == 0
     nothing_to_do = done and (scores.is_file() or not validation)
     with nullcontext() if nothing_to_do or not first else alone_in(folder, BUSY, WAIT):
         if not done:
             _train_model(job, progress)
         if first and validation and not scores.is_file():
-            validate_cases(Predictor.load(folder, device or plan.budget.device), validation, scores.parent, progress)
+            predictor = Predictor.load(folder, device or plan.budget.device)
+            validate_cases(predictor, validation, folder / VALIDATION, progress)
     processes.wait()
     return folder
 
@@ -107,15 +108,9 @@ def _train_model(job: Job, progress: Progress) -> None:
         machine=describe_machine(job.device),
         job=job.identity,
     )
-    shutil.rmtree(job.folder / "validation", ignore_errors=True)
+    shutil.rmtree(job.folder / VALIDATION, ignore_errors=True)
     (job.folder / "validation.png").unlink(missing_ok=True)
     write_model(job.folder, model, trained.weights)
-
-
-def validation_scores(folder: Path) -> Scores | None:
-    """The scores of a model on its validation cases; None for a model trained on all cases."""
-    path = folder / "validation" / "scores.json"
-    return read_scores(path) if path.is_file() else None
 
 
 def _must_match(model: Model, job: Job) -> None:

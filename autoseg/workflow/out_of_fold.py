@@ -14,6 +14,7 @@ from autoseg.dataset import Dataset, Fold, split_ending
 from autoseg.errors import UntrainedStage, WorkspaceError
 from autoseg.plan import Plan
 from autoseg.preprocessing.previous_maps import Refining
+from autoseg.workflow.trained import VALIDATION
 from autoseg.workflow.workspace import Workspace
 
 
@@ -44,7 +45,7 @@ def out_of_fold(dataset: Dataset, plan: Plan, stage: str, workspace: Workspace) 
     labels = {case.name: case.label for case in dataset.cases}
     predictions: dict[str, Path] = {}
     for number, fold in enumerate(folds):
-        folder = workspace.fold_folder(plan, previous.stage, number) / "validation"
+        folder = workspace.fold_folder(plan, previous.stage, number) / VALIDATION
         for name in fold.validation:
             label = labels[name]
             ending = dataset.file_ending if label is None else split_ending(label.name)[1]

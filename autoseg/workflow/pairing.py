@@ -19,6 +19,7 @@ from autoseg.evaluation import evaluate
 from autoseg.files import content_hash, read_json, write_json
 from autoseg.inference.averaging import mean_label_map, open_probabilities, write_probabilities
 from autoseg.inference.mapped import mapped_array
+from autoseg.inference.model import DESCRIPTION
 from autoseg.inference.predictor import Predictor
 from autoseg.plan import Plan
 from autoseg.plan.postprocessing import needs_probabilities, shared_rules
@@ -119,7 +120,7 @@ def _predict(predictor: Predictor, case: PreparedCase, target: Path) -> None:
 
 def _models(plan: Plan, stage: str, folds: Sequence[int], workspace: Workspace) -> dict[str, str]:
     """Fold → hash of what its model is, the time of its training included."""
-    paths = {str(fold): workspace.fold_folder(plan, stage, fold) / "model.json" for fold in folds}
+    paths = {str(fold): workspace.fold_folder(plan, stage, fold) / DESCRIPTION for fold in folds}
     return {fold: content_hash(read_json(path)) for fold, path in paths.items()}
 
 

@@ -23,13 +23,14 @@ from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Scores, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
+from autoseg.inference.model import DESCRIPTION
 from autoseg.plan import Plan
 from autoseg.postprocessing import LearningCase, learn_rules
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import must_belong
 from autoseg.workflow.pairing import predict_pair
 from autoseg.workflow.selection import Candidate, Selection, read_selection, write_selection
-from autoseg.workflow.trained import trained_folds
+from autoseg.workflow.trained import SCORES, VALIDATION, trained_folds
 from autoseg.workflow.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def select(
     scores: dict[tuple[str, ...], Scores] = {}
     predicted: dict[tuple[str, ...], dict[str, Path]] = {}
     for stage in compared.stages:
-        folders = [workspace.fold_folder(plan, stage, fold) / "validation" for fold in compared.folds]
+        folders = [workspace.fold_folder(plan, stage, fold) / VALIDATION for fold in compared.folds]
         scores[stage,] = merge_scores([read_scores(folder / "scores.json") for folder in folders])
         predicted[stage,] = {name: file for folder in folders for name, file in label_maps(folder).items()}
     for pair in itertools.combinations(compared.stages, 2):
@@ -195,8 +196,7 @@ def _made_from(plan: Plan, workspace: Workspace, compared: Compared) -> str:
     """Hash of what decides a selection: the models, and the scores of their validation cases."""
     models = {
         f"{stage}/{fold}": [
-            read_json(workspace.fold_folder(plan, stage, fold) / file, WorkspaceError)
-            for file in ("model.json", "validation/scores.json")
+            read_json(workspace.fold_folder(plan, stage, fold) / file, WorkspaceError) for file in (DESCRIPTION, SCORES)
         ]
         for stage in compared.stages
         for fold in compared.folds

@@ -11,11 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from autoseg.evaluation import read_scores
 from autoseg.files import read_json
 from autoseg.inference.model import DESCRIPTION, is_trained
 from autoseg.plan import Plan
-from autoseg.workflow.trained import SCORES
+from autoseg.workflow.trained import validation_scores
 from autoseg.workflow.workspace import Workspace
 
 
@@ -76,8 +75,8 @@ def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | No
 
 def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float | None) -> JobState:
     if is_trained(folder):
-        scores = folder / SCORES
-        return JobState(stage, fold, "trained", read_scores(scores).mean if scores.is_file() else None)
+        scores = validation_scores(folder)
+        return JobState(stage, fold, "trained", None if scores is None else scores.mean)
     row = _last_row(folder)
     if not row:
         return JobState(stage, fold, "to train", minutes_left=usual)

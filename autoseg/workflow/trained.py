@@ -1,24 +1,28 @@
-"""Which folds are trained, told from the names of files alone: without torch, in no time.
+"""Which folds are trained, and how good they are, told from their files alone: without torch, in no time.
 
-Comes in: a workspace, a plan, a stage. Goes out: numbers of folds.
+Comes in: a workspace, a plan, a stage; or the folder of a fold. Goes out: numbers of folds; scores.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from autoseg.evaluation import Scores, read_scores
 from autoseg.inference.model import is_trained
 from autoseg.plan import Plan
 from autoseg.workflow.workspace import Workspace
 
-SCORES = "validation/scores.json"
-
-
-def is_scored(folder: Path) -> bool:
-    """Whether a fold's folder holds a whole model, and the scores of its validation cases."""
-    return is_trained(folder) and (folder / SCORES).is_file()
+VALIDATION = "validation"  # in a fold's folder, what its model predicts for its validation cases
+SCORES = f"{VALIDATION}/scores.json"
 
 
 def trained_folds(workspace: Workspace, plan: Plan, stage: str) -> list[int]:
     """The folds of a stage that are trained and scored, ascending."""
-    return [fold for fold in workspace.fold_numbers() if is_scored(workspace.fold_folder(plan, stage, fold))]
+    folders = {fold: workspace.fold_folder(plan, stage, fold) for fold in workspace.fold_numbers()}
+    return [fold for fold, folder in folders.items() if is_trained(folder) and (folder / SCORES).is_file()]
+
+
+def validation_scores(folder: Path) -> Scores | None:
+    """The scores of a fold's model on its validation cases; None before they are scored, and without any."""
+    path = folder / SCORES
+    return read_scores(path) if path.is_file() else None

@@ -15,8 +15,9 @@ from autoseg.inference.model import is_trained, read_model
 from autoseg.plan import with_settings
 from autoseg.workflow import facts, fitting
 from autoseg.workflow.facts import fingerprint_in_workspace
-from autoseg.workflow.fitting import train, validation_scores
+from autoseg.workflow.fitting import train
 from autoseg.workflow.preparation import preprocess
+from autoseg.workflow.trained import validation_scores
 
 STAGE = "3d_fullres"
 
