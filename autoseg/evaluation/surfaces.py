@@ -26,8 +26,8 @@ def surface_distances(
     """Distances between the surfaces of two masks.
 
     A distance transform of the whole array is used although a k-d tree over the surfaces is quicker where they lie
-    close: its time depends on the size of the array alone, while a tree took up to fifty times as long for a prediction
-    that is mostly noise, or for one organ well inside the other.
+    close: its time depends on the size of the array alone, while a tree takes many times as long for a prediction
+    that is mostly noise, or for one organ well inside the other (benchmarks/choices.py).
 
     Args:
         prediction: 2-D or 3-D, at least one voxel true. Cut to the box around both masks it takes least time.

@@ -102,7 +102,8 @@ def prediction_format(device: torch.device, dimensions: int) -> torch.memory_for
     """How weights lie in memory where a network only predicts; features follow them.
 
     On a CPU volumes are convolved without copies where channels lie last: 1.2 to 2 times as fast, as measured for
-    U-Nets of 16 and 32 features in float32 and bfloat16. For slices it was up to 4 times as slow.
+    U-Nets of 16 and 32 features in float32 and bfloat16. For slices it was up to 4 times as slow
+    (benchmarks/choices.py).
     """
     last = device.type == "cpu" and dimensions == 3
     return torch.channels_last_3d if last else torch.contiguous_format
@@ -112,7 +113,7 @@ def training_format(device: torch.device, dimensions: int, features: int) -> tor
     """How weights lie in memory where a network is trained; features follow them.
 
     On a CPU steps of a 3-D U-Net that begins with 32 features took two thirds of the time where channels lie last; with
-    16, where the convolutions are cheap, they took more in bfloat16.
+    16, where the convolutions are cheap, they took more in bfloat16 (benchmarks/choices.py).
 
     Args:
         device: where.

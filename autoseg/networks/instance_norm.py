@@ -18,7 +18,8 @@ class InstanceNorm(nn.Module):
     """Each channel of each sample, brought to mean 0 and variance 1, then scaled and shifted by learnt numbers.
 
     It is a group norm whose groups are single channels. On a CPU torch's kernel for that is the faster one: by a tenth
-    of a training step, by half of a prediction, where it is the only one that leaves channels in the last place.
+    of a training step, by half of a prediction, where it is the only one that leaves channels in the last place
+    (benchmarks/choices.py).
 
     Args:
         features: channels of what comes in.

@@ -15,9 +15,8 @@ import torch
 from autoseg.dataset import Description
 from autoseg.networks.fake import input_channels, previous_channels
 from autoseg.plan import Stage
-from autoseg.plan.augmentation import Spatial
 from autoseg.preprocessing.previous import one_hot
-from autoseg.training.augmentation import Sample, draw_affine, make_batch, source_extent
+from autoseg.training.augmentation import Sample, draw_view, draw_way, make_batch, samples_a_patch, transforms_of
 from autoseg.training.step import make_learner, take_step
 
 MOST_STEPS = 5  # that count, after one that warms up
@@ -67,19 +66,18 @@ def _wait(device: torch.device) -> None:
 def _random_samples(stage: Stage, dataset: Description) -> Iterator[tuple[list[Sample], list[np.random.Generator]]]:
     """Batches of noise as a loader would read them, with the random numbers of their augmentation."""
     source, size = np.random.default_rng(0), stage.sampling.batch_size
+    members = samples_a_patch(stage.augmentation)
     for _ in range(1 + MOST_STEPS):
-        yield [_random_sample(stage, dataset, source) for _ in range(size)], source.spawn(size)
+        yield [_random_sample(stage, dataset, source, place % members) for place in range(size)], source.spawn(size)
 
 
-def _random_sample(stage: Stage, dataset: Description, source: np.random.Generator) -> Sample:
-    patch = stage.sampling.patch_size
-    spatial = [transform for transform in stage.augmentation if isinstance(transform, Spatial)]
-    matrix = draw_affine(spatial[0], stage.dimensions, source) if spatial else None
-    extent = patch if matrix is None else source_extent(matrix, patch)
+def _random_sample(stage: Stage, dataset: Description, source: np.random.Generator, member: int) -> Sample:
+    way = draw_way(stage.augmentation, member, source)
+    matrix, extent = draw_view(transforms_of(stage.augmentation, way), stage.sampling.patch_size, source)
     image = source.standard_normal((len(dataset.channels), *extent), dtype=np.float32)
     blocks = source.integers(len(dataset.labels.classes), size=[BLOCKS] * len(extent), dtype=np.int16)
     whole = np.kron(blocks, np.ones([-(-size // BLOCKS) for size in extent], np.int16))
     labels = whole[tuple(slice(size) for size in extent)].copy()
     previous = previous_channels(stage, dataset)
     image = np.concatenate((image, one_hot(labels, previous)))
-    return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent), previous)
+    return Sample(image, labels, matrix, tuple((size - 1) / 2 for size in extent), previous, way)

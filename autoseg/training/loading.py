@@ -61,8 +61,8 @@ def load_batches(source: PatchSource, first: int, workers: int) -> Iterator[Iter
 def default_workers(device: torch.device) -> int:
     """Processes that load patches: one beside a CPU, which needs its cores itself; up to 8 beside a GPU.
 
-    A process takes some 50 ms for a batch of two 128³ patches; a step takes 100 ms and more on a GPU, seconds on a CPU.
-    One or two would do, then: the rest is for slow disks and for transforms of batchgenerators.
+    Reading a batch takes less time than a step, so that one or two would do: the rest is for slow disks and for
+    transforms of batchgenerators.
     """
     return 1 if device.type == "cpu" else max(1, min(8, available_cores() // 2))
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from autoseg.dataset import Labels
 from autoseg.plan import Stage
-from autoseg.plan.augmentation import Batchgenerators, Copies, Spatial, Transform
+from autoseg.plan.augmentation import Batchgenerators, Transform
 from autoseg.preprocessing import Locations, PreparedCase
 from autoseg.preprocessing.patches import read_patch
 from autoseg.preprocessing.previous import one_hot
-from autoseg.training.augmentation import Sample, draw_affine, source_extent, transforms_of, vary_loaded
+from autoseg.training.augmentation import Sample, draw_view, draw_way, samples_a_patch, transforms_of, vary_loaded
 from autoseg.training.patches import draw_by_label, draw_in_slice, draw_start, holders, is_foreground_sample
 from autoseg.training.windows import Windows, find_windows
 
@@ -78,7 +78,8 @@ class PatchSource:
         return [self.generator(iteration, place, INTENSITIES) for place in self.places]
 
     def _sample(self, iteration: int, place: int) -> Sample:
-        members = self._members()  # of the batch, that show the same patch
+        plan: Sequence[Transform] = self.stage.augmentation if self.stream == TRAINING else ()
+        members = samples_a_patch(plan)
         group, member = divmod(place, members)
         generator = self.generator(iteration, group * members, PATCH)
         sampling, thin = self.stage.sampling, (1,) * (3 - self.stage.dimensions)  # a 2-D patch is one slice thick
@@ -86,10 +87,11 @@ class PatchSource:
         image, labels = case.image(), case.labels()
         patch = (*thin, *sampling.patch_size)
         start = self._draw_start(case, image.shape[1:], patch, foreground, generator, target)
-        way = self._draw_way(iteration, group * members, member)
-        transforms = self._transforms(way)
-        matrix = self._affine(transforms, generator if member == 0 else self.generator(iteration, place, PATCH))
-        extent = patch if matrix is None else (*thin, *source_extent(matrix, sampling.patch_size))
+        way = draw_way(plan, member, self.generator(iteration, group * members, WAYS))
+        transforms = transforms_of(plan, way)
+        turning = generator if member == 0 else self.generator(iteration, place, PATCH)
+        matrix, reach = draw_view(transforms, sampling.patch_size, turning)
+        extent = (*thin, *reach)
         middle = np.add(start, np.subtract(patch, 1) / 2)
         begin = np.floor(middle - np.subtract(extent, 1) / 2).astype(int)
         pixels = read_patch(image, _three(begin), _three(extent), 0)
@@ -134,26 +136,6 @@ class PatchSource:
             target, number = draw_by_label(self._holders, generator)
             return self.cases[number], True, target
         return self.cases[int(generator.integers(len(self.cases)))], False, None
-
-    def _members(self) -> int:
-        """How many samples of a batch show the same patch: it and its `Copies`."""
-        first = self.stage.augmentation[:1]
-        return 1 + first[0].count if self.stream == TRAINING and first and isinstance(first[0], Copies) else 1
-
-    def _draw_way(self, iteration: int, leader: int, member: int) -> int | None:
-        """Which way a copy is varied in; the copies of a patch share one order of the ways."""
-        if member == 0:
-            return None
-        copies = self.stage.augmentation[0]
-        assert isinstance(copies, Copies)
-        return int(self.generator(iteration, leader, WAYS).permutation(len(copies.ways))[member - 1])
-
-    def _transforms(self, way: int | None) -> Sequence[Transform]:
-        return () if self.stream == VALIDATION else transforms_of(self.stage.augmentation, way)
-
-    def _affine(self, transforms: Sequence[Transform], generator: np.random.Generator) -> NDArray[np.float64] | None:
-        spatial = [transform for transform in transforms if isinstance(transform, Spatial)]
-        return draw_affine(spatial[0], self.stage.dimensions, generator) if spatial else None
 
     def _case_windows(self, case: PreparedCase, patch: Sequence[int]) -> Windows:
         """Its label map is read whole, once."""

@@ -8,6 +8,7 @@ import torch
 from autoseg.dataset.description import Description
 from autoseg.dataset.labels import Labels, Region
 from autoseg.training import seconds_per_iteration
+from autoseg.training.augmentation import make_batch
 
 CLASSES = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 REGIONS = Labels(
@@ -39,6 +40,22 @@ def test_how_often_a_step_is_timed(make_stage, cpu, monkeypatch, seconds, counte
     assert len(batches) == counted
     assert {batch.images.shape for batch in batches} == {(3, 2, 8, 16, 16)}
     assert set(batches[0].labels.unique().tolist()) == {0, 1, 2}
+
+
+def test_copies_are_augmented_in_their_ways(make_stage, cpu, monkeypatch):
+    turned = {"kind": "spatial", "rotation_probability": 1, "rotation_degrees": [{"low": 5, "high": 9}] * 3}
+    copies = {"kind": "copies", "count": 2, "ways": [[turned], [turned, {"kind": "noise"}], [turned, {"kind": "blur"}]]}
+    found = []
+
+    def keep(samples, *others):
+        found.extend(samples)
+        return make_batch(samples, *others)
+
+    monkeypatch.setattr("autoseg.training.cost.make_batch", keep)
+    stage = make_stage(sampling={"batch_size": 6}, augmentation=[copies])
+    seconds_per_iteration(stage, Description(name="one", channels=("CT",), labels=CLASSES), cpu)
+    assert [sample.matrix is None for sample in found[:6]] == [True, False, False] * 2
+    assert [sample.way is None for sample in found[:6]] == [True, False, False] * 2
 
 
 @pytest.mark.parametrize("labels", [CLASSES, REGIONS], ids=["classes", "regions"])

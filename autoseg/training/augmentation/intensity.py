@@ -5,7 +5,7 @@ where it lies. Draws come from NumPy's generator, noise from a torch generator s
 looks the same on every run on one kind of device.
 
 Blurring and low resolution are linear and separable, so along an axis they are a matrix, as resampling
-is: three products do in 15 ms on one core what convolutions of 128³ voxels take half a second for.
+is: three products take a small part of the time of convolutions (benchmarks/choices.py).
 
 The ranges and the order are nnU-Net's, doi:10.1038/s41592-020-01008-z, supplementary note 2.
 """
@@ -76,7 +76,7 @@ def change_gamma(image: Tensor, gamma: Gamma, generator: np.random.Generator) ->
         spread = torch.linalg.vector_norm(values.sub_(mean))
         low, high = torch.aminmax(values)
         values.sub_(low).div_((high - low).clamp_(min=EPSILON))
-        values.log_().mul_(power).exp_()  # 0 stays 0; `pow` takes three times as long
+        values.log_().mul_(power).exp_()  # 0 stays 0; `pow` takes longer, as benchmarks/choices.py measures
         raised_spread = torch.linalg.vector_norm(values.sub_(values.mean()))
         values.mul_(spread / raised_spread.clamp_(min=EPSILON)).add_(mean)
         if gamma.inverted:

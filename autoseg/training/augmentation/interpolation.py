@@ -5,7 +5,7 @@ Goes out: the arrays at the mapped places.
 
 The places of a patch are cut into pieces that fit the processor's cache, and each of the 4 or 8
 corners of a place's cell is one `index_select`. On one core this takes a fifth of the time of
-`grid_sample`, and the cells' coordinates are shared by all channels. Classes are interpolated
+`grid_sample` (benchmarks/choices.py), and the cells' coordinates are shared by all channels. Classes are interpolated
 exactly, as one-hot shares of which the largest wins, but only in cells where classes meet; everywhere
 else the cell's class is read off. Both are the same on a GPU, where one piece is the whole patch.
 

@@ -27,6 +27,7 @@ from autoseg.plan.augmentation import (
     Transform,
     ZeroOutside,
 )
+from autoseg.training.augmentation.copies import transforms_of
 from autoseg.training.augmentation.intensity import (
     add_noise,
     blur,
@@ -110,19 +111,6 @@ def make_batch(
         images.append(image)
         labels.append(label)
     return Batch(torch.stack(images), torch.stack(labels))
-
-
-def transforms_of(transforms: Sequence[Transform], way: int | None) -> Sequence[Transform]:
-    """The transforms of one sample: `Copies` stands for the way its copy is varied in.
-
-    >>> from autoseg.plan.augmentation import Blur, Noise
-    >>> transforms = (Copies(count=1, ways=((Noise(),), (Blur(), Noise()))), Mirror(axes=(0,)))
-    >>> [one.kind for one in transforms_of(transforms, 1)], [one.kind for one in transforms_of(transforms, None)]
-    (['blur', 'noise', 'mirror'], ['mirror'])
-    """
-    if not transforms or not isinstance(transforms[0], Copies):
-        return transforms
-    return (*(() if way is None else transforms[0].ways[way]), *transforms[1:])
 
 
 def _varied(

@@ -14,8 +14,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoseg.plan.augmentation import Spatial
+from autoseg.plan.augmentation import Spatial, Transform
 from autoseg.training.augmentation.interpolation import interpolate
+
+
+def draw_view(
+    transforms: Sequence[Transform], patch: Sequence[int], generator: np.random.Generator
+) -> tuple[NDArray[np.float64] | None, tuple[int, ...]]:
+    """How a patch is turned and scaled, and what has to be read for it.
+
+    Args:
+        transforms: of the sample; at most one is `Spatial`.
+        patch: its size.
+        generator: of its random numbers.
+
+    Returns:
+        The matrix, see `draw_affine`, and the voxels it reaches over; None and the patch's where it is read as it is.
+    """
+    spatial = [transform for transform in transforms if isinstance(transform, Spatial)]
+    matrix = draw_affine(spatial[0], len(patch), generator) if spatial else None
+    return matrix, tuple(patch) if matrix is None else source_extent(matrix, patch)
 
 
 def draw_affine(spatial: Spatial, dimensions: int, generator: np.random.Generator) -> NDArray[np.float64] | None:

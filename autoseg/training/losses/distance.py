@@ -2,8 +2,8 @@
 
 Comes in: masks. Goes out: Euclidean distances in voxels, exact. The squared distance is separable, so one axis follows
 another, and each is a minimum over as many shifted copies as the axis is long: 256 passes over a patch of 128³. That
-suits a GPU, needs no other library, and what it does depends on shapes only, so it can be traced. On one thread of a
-CPU, signed distances of two labels take 0.2 s in four patches of 40 × 56 × 40, and 10 s in two of 128³.
+suits a GPU, needs no other library, and what it does depends on shapes only, so it can be traced. On a CPU it is slow
+for large patches; benchmarks/choices.py measures it.
 """
 
 from __future__ import annotations
