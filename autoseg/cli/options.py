@@ -107,6 +107,15 @@ Like = Annotated[
         help="Takes the stages of this plan instead of deriving them: a file, or a name that 'autoseg plans' lists.",
     ),
 ]
+LabelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="THEIRS=OURS",
+        help="With --like: what a label of that plan is called in this dataset, e.g. kidney=liver. Repeatable; labels "
+        "that are not given go by their names, then by their order.",
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -176,6 +185,7 @@ def make_request(
     like: Path | None,
     preset: str | None,
     timings: Path | None = None,
+    labels: list[str] | None = None,
 ) -> Request:
     """What the options ask of a plan.
 
@@ -189,7 +199,7 @@ def make_request(
     taken = read_plan(find_plan(like)) if like else None
     known = read_plan(timings) if timings else None
     return check_request(
-        Request(device, memory, minutes, settings or (), taken, cast("PresetName | None", preset), known)
+        Request(device, memory, minutes, settings or (), taken, cast("PresetName | None", preset), known, labels or ())
     )
 
 

@@ -12,6 +12,7 @@ from autoseg.cli.options import (
     DatasetPath,
     Device,
     Jobs,
+    LabelNames,
     Like,
     Memory,
     Minutes,
@@ -36,6 +37,7 @@ def plan(
     preset: Preset = None,
     timings: Timings = None,
     like: Like = None,
+    labels: LabelNames = None,
     settings: Settings = None,
     name: NewPlanName = "default",
     output: Annotated[
@@ -62,7 +64,7 @@ def plan(
 
     if output is not None:
         check_target(output)
-    request = make_request(device, memory, minutes, settings, like, preset, timings)
+    request = make_request(device, memory, minutes, settings, like, preset, timings, labels)
     space = open_workspace(dataset, workspace)
     facts = facts_of(dataset, space, jobs, progress)
     derived = plan_in_workspace(facts, space, name, request)

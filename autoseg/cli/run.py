@@ -13,6 +13,7 @@ from autoseg.cli.options import (
     Device,
     GroupBy,
     Jobs,
+    LabelNames,
     Like,
     Memory,
     Minutes,
@@ -55,6 +56,7 @@ def run(
     preset: Preset = None,
     timings: Timings = None,
     like: Like = None,
+    labels: LabelNames = None,
     settings: Settings = None,
     name: NewPlanName = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plans, lists what would be trained, and stops.")] = False,
@@ -76,7 +78,7 @@ def run(
     from autoseg.workflow.trained import trained_folds
 
     asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
-    request = make_request(device, memory, minutes, settings, like, preset, timings)
+    request = make_request(device, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     if dry_run:

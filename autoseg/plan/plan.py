@@ -88,8 +88,14 @@ class Stage(Frozen):
 
     @model_validator(mode="after")
     def _axes_agree(self) -> Stage:
+        prepared = self.preprocessing
+        if prepared.resize_to is not None and self.dimensions != 2:
+            raise ValueError(
+                f"preprocessing.resize_to {list(prepared.resize_to)} is the shape of single slices, and this is a "
+                "stage of 3 dimensions; give preprocessing.spacing_mm, or make the stage one of 2 dimensions"
+            )
         found = {
-            "preprocessing.spacing_mm": self.preprocessing.spacing_mm,
+            **({} if prepared.spacing_mm is None else {"preprocessing.spacing_mm": prepared.spacing_mm}),
             "sampling.patch_size": self.sampling.patch_size,
             "network.strides[0]": self.network.strides[0],
             "network.kernels[0]": self.network.kernels[0],

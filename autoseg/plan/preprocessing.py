@@ -10,6 +10,7 @@ from autoseg.frozen import Frozen
 from autoseg.geometry import COARSEST_MM, FINEST_MM
 
 OPPOSITES = ({"R", "L"}, {"A", "P"}, {"I", "S"})  # of an orientation code, one letter of each
+MOST_VOXELS = 2**15  # along an axis of a slice: more is a slip of the keyboard
 MOST_MM = 10**4 * COARSEST_MM  # at a low resolution voxels are larger than those of any image
 
 
@@ -63,6 +64,10 @@ Normalisation = Annotated[
 ]
 
 
+VoxelSize = Annotated[tuple[Annotated[float, Field(ge=FINEST_MM, le=MOST_MM)], ...], Field(min_length=2, max_length=3)]
+SliceVoxels = Annotated[int, Field(ge=1, le=MOST_VOXELS)]
+
+
 class Preprocessing(Frozen):
     """Orientation, crop, order of axes, normalisation and resampling.
 
@@ -75,7 +80,9 @@ class Preprocessing(Frozen):
         crop_to_nonzero: cut away the border where every channel is 0.
         axis_order: which axis of the turned image, (z, y, x), becomes axis 0, 1, 2 of the array.
         spacing_mm: voxel size after resampling, mm, in the array's axis order. Two numbers, for
-            a 2-D stage, are those of the slice; slices keep the distance they have.
+            a 2-D stage, are those of the slice; slices keep the distance they have. None where `resize_to` is given.
+        resize_to: voxels (y, x), in the array's axis order, that every slice of a 2-D stage is resampled to, whatever
+            its size in voxels or mm; in place of `spacing_mm`.
         normalisation: one a channel.
         image_order: spline order images are resampled with, 0…5.
         coarse_axis_order: spline order along an axis more than 3 times coarser than the others.
@@ -85,7 +92,8 @@ class Preprocessing(Frozen):
     orientation: str | None = None
     crop_to_nonzero: bool = True
     axis_order: tuple[int, int, int] = (0, 1, 2)
-    spacing_mm: tuple[Annotated[float, Field(ge=FINEST_MM, le=MOST_MM)], ...] = Field(min_length=2, max_length=3)
+    spacing_mm: VoxelSize | None = None
+    resize_to: tuple[SliceVoxels, SliceVoxels] | None = None
     normalisation: tuple[Normalisation, ...]
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)
@@ -105,4 +113,18 @@ class Preprocessing(Frozen):
     def _each_axis_once(self) -> Preprocessing:
         if sorted(self.axis_order) != [0, 1, 2]:
             raise ValueError(f"axis_order must name each of the axes 0, 1, 2 once, not {self.axis_order}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Preprocessing:
+        if self.spacing_mm is None and self.resize_to is None:
+            raise ValueError(
+                "neither spacing_mm nor resize_to is set: give spacing_mm, the voxel size in mm, or for single slices "
+                "resize_to, their shape in voxels"
+            )
+        if self.spacing_mm is not None and self.resize_to is not None:
+            raise ValueError(
+                f"resize_to {list(self.resize_to)} gives every slice one shape, and spacing_mm {list(self.spacing_mm)} "
+                "one voxel size; set one of the two to null"
+            )
         return self

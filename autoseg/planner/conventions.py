@@ -12,6 +12,7 @@ from autoseg.planner.decided import Decided
 
 _VALUES: dict[str, tuple[Any, str]] = {
     "previous": (None, "The stage sees the image alone, not what another stage predicted."),
+    "preprocessing.resize_to": (None, "Images are resampled to a voxel size, so that what is as large looks as large."),
     "preprocessing.image_order": (3, "Images are resampled with cubic splines, which keep edges sharp."),
     "preprocessing.coarse_axis_order": (
         0,
@@ -31,6 +32,7 @@ _VALUES: dict[str, tuple[Any, str]] = {
         "by_case",
         "A case is drawn, then one of the labels in it, then one of its voxels, each with equal chances.",
     ),
+    "sampling.grid": (None, "Patches lie anywhere in an image, so that none is seen twice."),
     "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
     "stopping": (None, "Training takes all of its time: the learning rate falls to 0 by then, and not before."),
     "average": (None, "No average of the weights is kept: a learning rate that falls to 0 settles them as well."),

@@ -106,8 +106,12 @@ def prepared_shape(stage: Stage, cases: Sequence[CaseFacts]) -> tuple[int, ...]:
     shapes = []
     for case in (turned(case, preparing.orientation) for case in cases):
         voxels = case.shape_after_crop if preparing.crop_to_nonzero else case.shape
+        if preparing.resize_to is not None:
+            shapes.append([voxels[preparing.axis_order[0]], *preparing.resize_to])
+            continue
         mm = [case.spacing_mm[axis] for axis in preparing.axis_order]
-        wanted_mm = [*mm[: 3 - len(preparing.spacing_mm)], *preparing.spacing_mm]
+        in_plane_mm = preparing.spacing_mm or ()
+        wanted_mm = [*mm[: 3 - len(in_plane_mm)], *in_plane_mm]
         ordered = zip((voxels[axis] for axis in preparing.axis_order), mm, wanted_mm, strict=True)
         shapes.append([round(size * own / wanted) for size, own, wanted in ordered])
     return tuple(max(round(median(along)), 1) for along in zip(*shapes, strict=True))

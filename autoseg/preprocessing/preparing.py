@@ -25,7 +25,7 @@ from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalis
 from autoseg.preprocessing.placement import Placement
 from autoseg.preprocessing.voxel_size import Orders, resampled_shape
 
-Value = TypeVar("Value", bool, int)
+Value = TypeVar("Value", bool, int, float)
 Box = tuple[slice, slice, slice]
 
 COARSE_LABEL_ORDER = 0  # classes are taken from the nearest slice along a coarse axis
@@ -130,10 +130,9 @@ def place(grid: Grid, preprocessing: Preprocessing, box: Box | None = None) -> P
     order = _three(turned.axes[axis] for axis in preprocessing.axis_order)
     # A box around what is not 0 is the same box whichever way the image is turned, so it is sought in the file's axes.
     box = box or (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
-    before_mm = tuple(grid.spacing_mm[axis] for axis in order)
-    # The two numbers of a 2-D stage are those of the slice; slices keep their distance.
-    z_mm, y_mm, x_mm = (before_mm[0], *preprocessing.spacing_mm)[-3:]
-    cropped = tuple(box[axis].stop - box[axis].start for axis in order)
+    before_mm = _three(grid.spacing_mm[axis] for axis in order)
+    cropped = _three(box[axis].stop - box[axis].start for axis in order)
+    shape, spacing_mm = _prepared_size(cropped, before_mm, preprocessing)
     return Placement(
         native_shape=grid.shape,
         native_spacing_mm=grid.spacing_mm,
@@ -143,9 +142,22 @@ def place(grid: Grid, preprocessing: Preprocessing, box: Box | None = None) -> P
         crop=tuple((part.start, part.stop) for part in box),
         axis_order=order,
         reversed=_three(turned.reversed[axis] for axis in preprocessing.axis_order),
-        shape=resampled_shape(cropped, before_mm, (z_mm, y_mm, x_mm)),
-        spacing_mm=(z_mm, y_mm, x_mm),
+        shape=shape,
+        spacing_mm=spacing_mm,
     )
+
+
+def _prepared_size(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], preprocessing: Preprocessing
+) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Voxels and their mm after resampling; slices of a 2-D stage, which give two numbers, keep their distance."""
+    if preprocessing.resize_to is not None:
+        resized = (shape[0], *preprocessing.resize_to)
+        sizes = zip(shape, spacing_mm, resized, strict=True)
+        return resized, _three(before * mm / after for before, mm, after in sizes)
+    assert preprocessing.spacing_mm is not None
+    z_mm, y_mm, x_mm = (spacing_mm[0], *preprocessing.spacing_mm)[-3:]
+    return resampled_shape(shape, spacing_mm, (z_mm, y_mm, x_mm)), (z_mm, y_mm, x_mm)
 
 
 def _turn(grid: Grid, preprocessing: Preprocessing) -> Turn:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from autoseg.geometry import in_mm
 from autoseg.plan import Plan, Stage
+from autoseg.plan.preprocessing import Preprocessing
 from autoseg.planner.decided import counted
 from autoseg.reporting.columns import aligned
 from autoseg.reporting.decisions import is_outdated
@@ -63,6 +64,12 @@ def _legend(stage: Stage) -> str:
     )
 
 
+def _voxels(preprocessing: Preprocessing) -> str:
+    if preprocessing.resize_to is not None:
+        return "×".join(map(str, preprocessing.resize_to)) + " a slice"
+    return in_mm(preprocessing.spacing_mm or ()).replace(" ", "")
+
+
 def _row(plan: Plan, name: str, stage: Stage) -> tuple[str, ...]:
     training = stage.training
     epochs = f"{training.epochs} × {training.iterations_per_epoch}"
@@ -70,7 +77,7 @@ def _row(plan: Plan, name: str, stage: Stage) -> tuple[str, ...]:
     return (
         name,
         f"{stage.dimensions}-D",
-        in_mm(stage.preprocessing.spacing_mm).replace(" ", ""),
+        _voxels(stage.preprocessing),
         "×".join(map(str, stage.sampling.patch_size)),
         str(stage.sampling.batch_size),
         _network(stage),

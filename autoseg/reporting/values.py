@@ -31,7 +31,7 @@ from autoseg.plan.augmentation import (
 )
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
 from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
-from autoseg.planner.decided import counted, number, percent
+from autoseg.planner.decided import by, counted, number, percent
 from autoseg.reporting.learning import averaged, minimised, optimised, scheduled, stopped
 from autoseg.reporting.wording import plain, runs
 
@@ -236,7 +236,8 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "preprocessing.orientation": _oriented,
     "preprocessing.crop_to_nonzero": lambda crop: "to what is not 0" if crop else "none",
     "preprocessing.axis_order": lambda order: ", ".join("zyx"[axis] for axis in order),
-    "preprocessing.spacing_mm": lambda spacing: f"{in_mm(spacing)} mm",
+    "preprocessing.spacing_mm": lambda spacing: "any" if spacing is None else f"{in_mm(spacing)} mm",
+    "preprocessing.resize_to": lambda size: "none" if size is None else f"{by(size)} voxels",
     "preprocessing.image_order": _interpolated,
     "preprocessing.coarse_axis_order": _interpolated,
     "preprocessing.label_order": _interpolated,

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.dataset import Labels
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Budget, Decision, Plan, Stage, check_plan, with_settings
-from autoseg.plan.loss import output_names
 from autoseg.planner import facts_hash
 from autoseg.planner.derive import dataset_warnings
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.orientation import turned
+from autoseg.workflow.labelling import label_names, not_carried_over, relabelled
 from autoseg.workflow.machine import machine_for
 from autoseg.workflow.memory import check_memory, predicted_again, refuse_stage, settings_of
 
 
-def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
+def take_stages(
+    like: Plan,
+    settings: Sequence[str],
+    fingerprint: Fingerprint,
+    budget: Budget,
+    name: str,
+    labels: Sequence[str] = (),
+) -> Plan:
     """The stages of another plan, with values set by hand.
 
     Args:
@@ -30,10 +36,11 @@ def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, b
         fingerprint: facts about this dataset.
         budget: for this plan.
         name: of this plan.
+        labels: THEIRS=OURS, which of the plan's labels is which of this dataset's; see `label_names`.
 
     Raises:
-        PlanError: the plan is for another kind of dataset, was made without images, or does not fit the memory; or a
-            setting breaks a rule.
+        PlanError: the plan is for another kind of dataset, or labels do not match; it was made without images, or does
+            not fit the memory; or a setting breaks a rule.
     """
     if planned_without_images(with_settings(like, settings)):
         raise PlanError(
@@ -41,7 +48,7 @@ def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, b
             "image. Derive it again with its images and take that one, or set the normalisation by hand, one entry a "
             'channel (--set \'stages.*.preprocessing.normalisation=[{"kind":"zscore"}]\').'
         )
-    changed = with_settings(retarget(like, fingerprint, budget, name), settings)
+    changed = with_settings(retarget(like, fingerprint, budget, name, labels), settings)
     machine, _ = machine_for(budget)
     # What nnU-Net's rules found to fit this memory may need more by prediction; so may what was taken from such a plan.
     theirs = like.budget.device == budget.device and like.budget.memory_gb <= budget.memory_gb
@@ -53,10 +60,11 @@ def take_stages(like: Plan, settings: Sequence[str], fingerprint: Fingerprint, b
     return predicted_again(changed, changed.stages, fingerprint, machine)
 
 
-def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) -> Plan:
+def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str, labels: Sequence[str] = ()) -> Plan:
     """The stages of a plan for another dataset of as many channels and outputs, trained for the minutes given.
 
-    Warnings are of this dataset, its cases turned as the first of the stages turns them.
+    Warnings are on what does not carry over, and of this dataset, its cases turned as the first of the stages turns
+    them.
 
     Raises:
         PlanError: the dataset has another number of channels, labels or regions.
@@ -68,7 +76,8 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
     ):
         if here != there:
             raise PlanError(f"--like: plan '{plan.name}' is for {there} {what}, this dataset has {here}.")
-    stages = {stage: relabelled(plan.stages[stage], theirs.labels, ours.labels) for stage in plan.stages}
+    names = label_names(theirs.labels, ours.labels, labels)
+    stages = {stage: relabelled(plan.stages[stage], names) for stage in plan.stages}
     if ours.dimensions == 2 and any(stage.dimensions == 3 for stage in stages.values()):
         raise PlanError(f"--like: plan '{plan.name}' has stages for volumes, this dataset holds 2-D images.")
     if budget.minutes is not None:
@@ -88,60 +97,12 @@ def retarget(plan: Plan, fingerprint: Fingerprint, budget: Budget, name: str) ->
         "decisions": decisions,
         "notes": plan.notes,
         "preset": None,
-        "warnings": (
-            *_told_names(plan.name, theirs.labels, ours.labels),
-            *dataset_warnings(fingerprint, [turned(case, orientation) for case in fingerprint.cases]),
-        ),
     }
     changed = plan.model_copy(update=update)
+    of_dataset = dataset_warnings(fingerprint, [turned(case, orientation) for case in fingerprint.cases])
+    warnings = (*not_carried_over(plan, changed, names), *of_dataset)
+    changed = changed.model_copy(update={"warnings": warnings})
     return check_plan(changed.model_dump(mode="json"), f"--like {plan.name}")
-
-
-def label_names(theirs: Labels, ours: Labels) -> dict[str, str]:
-    """Label of another dataset → what it is in this one: those of the same name are the same, the rest go by order.
-
-    Args:
-        theirs: labels of the other one.
-        ours: as many of this one.
-    """
-    before, after = output_names(theirs), output_names(ours)
-    rest = [name for name in after if name not in before]
-    return {name: name if name in after else rest.pop(0) for name in before}
-
-
-def relabelled(stage: Stage, theirs: Labels, ours: Labels) -> Stage:
-    """A stage whose labels are called as in another dataset; see `label_names`.
-
-    Args:
-        stage: names labels in its loss, in which patches are likelier, and in what it makes of a previous stage.
-        theirs: labels of the dataset it was planned for.
-        ours: as many of the other one.
-    """
-    names = label_names(theirs, ours)
-    data = stage.model_dump(mode="json")
-    for term in data["loss"]:
-        if isinstance(term.get("over"), list):
-            term["over"] = [[names[n] for n in one] if isinstance(one, list) else names[one] for one in term["over"]]
-        term["weights"] = {names[name]: weight for name, weight in term["weights"].items()}
-    if data["sampling"]["grid"] is not None:
-        likelier = data["sampling"]["grid"]["likelier"]
-        data["sampling"]["grid"]["likelier"] = {names[name]: times for name, times in likelier.items()}
-    for part in ("crop", "mask"):
-        if data["previous"] is not None and data["previous"][part] is not None:
-            of = data["previous"][part]
-            of["labels"] = [names[name] for name in of["labels"]]
-    return Stage.model_validate(data)
-
-
-def _told_names(name: str, theirs: Labels, ours: Labels) -> list[str]:
-    """What is said of labels that are called otherwise."""
-    taken = [f"'{now}' for its '{before}'" for before, now in label_names(theirs, ours).items() if before != now]
-    if not taken:
-        return []
-    return [
-        f"Plan '{name}' was made for other labels, and takes {', '.join(taken)}, by their order. Its voxel sizes and "
-        "clipping of intensities are those of its own dataset."
-    ]
 
 
 def _rules(plan: Plan, stage: str) -> str:

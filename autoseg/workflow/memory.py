@@ -86,7 +86,8 @@ def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, befo
 def refuse_stage(name: str, stage: Stage, fingerprint: Fingerprint) -> None:
     """Refuses a stage for which no machine can hold the median image; see `refuse_absurd`."""
     shape, spacing_mm = prepared_shape(stage, fingerprint.cases), stage.preprocessing.spacing_mm
-    refuse_absurd(f"stages.{name}.preprocessing.spacing_mm", spacing_mm, shape)
+    if spacing_mm is not None:
+        refuse_absurd(f"stages.{name}.preprocessing.spacing_mm", spacing_mm, shape)
 
 
 def settings_of(stage_name: str, settings: Sequence[str]) -> str:

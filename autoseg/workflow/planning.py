@@ -18,7 +18,8 @@ from autoseg.planner import derive_plan, facts_hash
 from autoseg.planner.decided import counted
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
-from autoseg.workflow.like import relabelled, take_stages, timed
+from autoseg.workflow.labelling import label_names, relabelled
+from autoseg.workflow.like import take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine, present
 from autoseg.workflow.memory import set_by_hand
 from autoseg.workflow.request import Request, budget_warnings, check_request, resolve_budget
@@ -107,7 +108,7 @@ def plan_in_workspace(
             )
     budget = resolve_budget(request)
     if request.like is not None:
-        plan = take_stages(request.like, request.settings, fingerprint, budget, name)
+        plan = take_stages(request.like, request.settings, fingerprint, budget, name, request.labels)
     else:
         preset = request.preset or "standard"
         with made_current(resolve_device(request.device)[1]):  # it is the one that is timed
@@ -185,19 +186,20 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
         return f"--preset {request.preset}, the plan was {origin}"
     if request.settings and with_settings(plan, request.settings) != plan:
         return "--set " + " --set ".join(request.settings)
-    if request.like is not None and not _is_like(plan, request.like, request.settings):
+    if request.like is not None and not _is_like(plan, request.like, request):
         return f"--like {request.like.name}"
     return None
 
 
-def _is_like(plan: Plan, like: Plan, settings: Sequence[str]) -> bool:
+def _is_like(plan: Plan, like: Plan, request: Request) -> bool:
     """Whether a plan has the stages of another, whatever labels are called in that."""
     theirs, ours = like.dataset.labels, plan.dataset.labels
     if theirs.outputs != ours.outputs:
         return False
-    stages = {name: relabelled(stage, theirs, ours) for name, stage in like.stages.items()}
+    names = label_names(theirs, ours, request.labels)
+    stages = {name: relabelled(stage, names) for name, stage in like.stages.items()}
     renamed = like.model_copy(update={"stages": stages, "dataset": plan.dataset})
-    return _untimed(with_settings(renamed, settings)) == _untimed(plan)
+    return _untimed(with_settings(renamed, request.settings)) == _untimed(plan)
 
 
 def _speed(plan: Plan) -> tuple[str, tuple[Timing, ...]]:

@@ -29,6 +29,7 @@ class Request(NamedTuple):
         like: a plan whose stages are taken instead of deriving them.
         preset: the rules to derive it by; None takes `standard` for a new plan.
         timings: a plan made on the machine to plan for; its timings are taken instead of measuring.
+        labels: THEIRS=OURS, which label of the plan in `like` is which of this dataset's.
     """
 
     device: str | None = None
@@ -38,6 +39,7 @@ class Request(NamedTuple):
     like: Plan | None = None
     preset: PresetName | None = None
     timings: Plan | None = None
+    labels: Sequence[str] = ()
 
 
 def check_request(request: Request) -> Request:
@@ -54,6 +56,11 @@ def check_request(request: Request) -> Request:
         )
     if request.like is not None and request.timings is not None:
         raise PlanError("--timings chooses networks that are fast enough, --like takes them as they are: give one.")
+    if request.labels and request.like is None:
+        raise PlanError(
+            f"--label {request.labels[0]} says what a label of another plan is here, which counts only with --like: "
+            "give both."
+        )
     if request.timings is not None and request.minutes is None:
         raise PlanError("--timings says how fast a machine is, which counts only with --minutes: give both.")
     if request.timings is not None and not request.timings.budget.timings:

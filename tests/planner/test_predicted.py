@@ -177,6 +177,7 @@ def case(shape=(100, 40, 60), spacing_mm=(1.0, 4.0, 2.0), cropped=(80, 40, 60), 
         ({"crop_to_nonzero": False}, (100, 160, 120)),
         ({"axis_order": (1, 0, 2), "spacing_mm": (4.0, 1.0, 2.0)}, (40, 80, 60)),
         ({"axis_order": (1, 0, 2), "spacing_mm": (0.5, 2.0)}, (40, 160, 60)),  # slices across y, which stay
+        ({"axis_order": (1, 0, 2), "spacing_mm": None, "resize_to": (24, 20)}, (40, 24, 20)),
         ({"orientation": "PSR"}, (120, 80, 160)),  # the array's first axis is the file's third: R, the old x
     ],
 )

@@ -241,7 +241,7 @@ def paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def test_every_value_of_a_stage_has_a_name_and_a_place() -> None:
     everything = set(paths(Stage))
     assert {"preprocessing.spacing_mm", "network.encoder_blocks", "previous.stage"} <= everything
-    assert everything | {"previous", "memory"} == set(NAMES)
+    assert everything | {"previous", "sampling.grid", "memory"} == set(NAMES)
     places = [part for parts in SECTIONS.values() for part in parts]
     assert sorted(places) == sorted({path.split(".")[0] for path in NAMES})
 
