@@ -1,6 +1,7 @@
 """The planned configuration and the hand-set ones, all trained for the same minutes and scored on the same cases.
 
     python benchmarks/planned_vs_hand_set.py DATASET [--minutes 10] [--plans planned residual_unet_3d …]
+    python benchmarks/planned_vs_hand_set.py --kits-like --plans planned planned_cascade …
     python benchmarks/planned_vs_hand_set.py DATASET --published
 
 The dataset's fold 0 parts its cases: a system learns from the training cases, all of them, and sees nothing of the
@@ -34,7 +35,7 @@ from published_systems import PLANNED, PUBLISHED, SYSTEMS, title
 
 import autoseg
 from autoseg.cli.display import progress, set_verbosity
-from autoseg.dataset import Fold, make_folds
+from autoseg.dataset import Fold, generate_kidneys, make_folds
 from autoseg.errors import AutosegError, PlanError, TrainingStopped
 from autoseg.evaluation import Scores, evaluate, read_scores
 from autoseg.files import read_json, write_json
@@ -50,6 +51,7 @@ from autoseg.workflow.request import Request
 from autoseg.workflow.workspace import Workspace, find_stage
 
 HERE = Path(__file__).resolve().parent
+KITS_LIKE = Path("autoseg-work/kits_like")
 CASCADE = f"{PLANNED}_cascade"
 HALVES, FIFTHS = 2, 5  # models of a stage that others build on, with minutes and without
 
@@ -64,7 +66,8 @@ class Split(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path)
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("--kits-like", action="store_true", help="on a generated dataset: kidneys, small tumours")
     parser.add_argument("--minutes", type=float, default=10, help="of training, a system [default: 10]")
     parser.add_argument("--plans", nargs="+", default=[PLANNED, *SYSTEMS], help="planned, planned_cascade, plans")
     parser.add_argument("--published", action="store_true", help="each system as long as its paper trained it")
@@ -76,7 +79,9 @@ def main() -> None:
     parser.add_argument("--note", default="", help="a sentence for the results: what else ran on the machine")
     arguments = parser.parse_args()
     set_verbosity(quiet=False, verbose=False)
-    arguments.dataset = arguments.dataset.resolve()
+    if (arguments.dataset is None) != arguments.kits_like:
+        parser.error("give a DATASET, or --kits-like")
+    arguments.dataset = make_kits_like(KITS_LIKE) if arguments.kits_like else arguments.dataset.resolve()
     arguments.workspace = arguments.workspace or Path("autoseg-work/planned_vs_hand_set") / arguments.dataset.name
     if arguments.published:
         arguments.minutes = None
@@ -84,6 +89,14 @@ def main() -> None:
         compare(arguments)
     except (TrainingStopped, KeyboardInterrupt) as stopped:
         sys.exit(f"{stopped or 'stopped'}\nThe same command continues.")
+
+
+def make_kits_like(folder: Path) -> Path:
+    """CT of both kidneys at 2.5 × 1 × 1 mm, tumours of about 1/100 of a kidney among bowel as bright as they are."""
+    if not (folder / "dataset.json").is_file():  # it is written last
+        shape, spacing_mm, tumour_mm = (48, 150, 150), (2.5, 1.0, 1.0), (3.5, 6.0)
+        generate_kidneys(folder, cases=30, shape=shape, spacing_mm=spacing_mm, tumour_mm=tumour_mm)
+    return folder.resolve()
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -145,7 +158,9 @@ def plan_system(arguments: argparse.Namespace, name: str, split: Split) -> Plan:
         return plan_dataset(split.training, space, request, given, progress=progress)
     planned = plan_system(arguments, PLANNED, split)
     facts = read_fingerprint(space.fingerprint_file)
-    if name == CASCADE:
+    if name == CASCADE:  # its networks are those for its share of the minutes
+        shares = share_minutes(planned, answering(planned, name), arguments.minutes or 0.0)
+        request = request._replace(minutes=max(shares.values()) or None)
         return plan_in_workspace(facts, space, given, request._replace(settings=shared_out(arguments, planned, name)))
     like = autoseg.read_plan(find_plan(name))
     stage = planned.stages[find_stage(planned, None)]
@@ -198,6 +213,10 @@ def answering(plan: Plan, name: str) -> list[str]:
     if name == PLANNED:
         return [find_stage(plan, None)]
     depth = {stage: len(stages_before(plan, stage)) for stage in plan.stages}
+    if name == CASCADE and not any(depth.values()):
+        raise AutosegError(
+            "autoseg plans no cascade for this dataset: the patch of 3d_fullres holds enough of an image"
+        )
     return [stage for stage in plan.stages if depth[stage] == max(depth.values())]
 
 
@@ -294,7 +313,8 @@ def stage_facts(split: Split, plan: Plan, name: str) -> dict[str, Any]:
 
 def describe_run(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """What holds of all rows."""
-    command = f"python benchmarks/planned_vs_hand_set.py {arguments.dataset.name}"
+    given = "--kits-like" if arguments.kits_like else arguments.dataset.name
+    command = f"python benchmarks/planned_vs_hand_set.py {given}"
     command += " --published" if arguments.published else f" --minutes {arguments.minutes:g}"
     command += " --no-tta" * arguments.no_tta
     return {

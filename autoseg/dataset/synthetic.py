@@ -43,6 +43,7 @@ def generate_kidneys(
     seed: int = 0,
     shape: tuple[int, int, int] = (31, 78, 78),
     spacing_mm: tuple[float, float, float] = (4.0, 2.0, 2.0),
+    tumour_mm: tuple[float, float] = (10.5, 15.0),
 ) -> Dataset:
     """Writes the dataset: imagesTr, labelsTr, dataset.json; for test cases imagesTs and labelsTs.
 
@@ -54,11 +55,12 @@ def generate_kidneys(
         shape: voxels, (z, y, x), about which the cases vary by a tenth.
         spacing_mm: (z, y, x), about which they vary by a twentieth. The anatomy has a fixed
             size of about 120 × 150 × 150 mm, which shape and spacing should cover.
+        tumour_mm: radius of the smallest and of the largest tumour; kidneys have 13 to 33 mm.
     """
     folder = Path(folder)
     for number in range(cases + test_cases):
         half = "Tr" if number < cases else "Ts"
-        image, label_map, grid = _patient(np.random.default_rng([seed, number]), shape, spacing_mm)
+        image, label_map, grid = _patient(np.random.default_rng([seed, number]), shape, spacing_mm, tumour_mm)
         write_image(folder / f"images{half}" / f"kidneys_{number:03d}_0000.nii.gz", image, grid)
         write_label_map(folder / f"labels{half}" / f"kidneys_{number:03d}.nii.gz", label_map, grid)
     write_json(
@@ -75,7 +77,10 @@ def generate_kidneys(
 
 
 def _patient(
-    rng: np.random.Generator, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    tumour_mm: tuple[float, float],
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], Grid]:
     grid = _grid(rng, shape, spacing_mm)
     axes = _axes_mm(grid)
@@ -91,7 +96,7 @@ def _patient(
         kidney = _ellipsoid(axes, centre, semi_axes, turn, bend_mm=side * rng.uniform(4, 8)) & body
         image[kidney], label_map[kidney] = rng.uniform(160, 195), KIDNEY
         if kidneys_before < tumours:
-            tumour = _tumour(rng, axes, centre, semi_axes) & body
+            tumour = _tumour(rng, axes, centre, semi_axes, tumour_mm) & body
             image[tumour], label_map[tumour] = rng.uniform(85, 100), TUMOUR
     blurred = ndi.gaussian_filter(image, (0.3, 0.6, 0.6))  # the partial volume effect
     noisy = blurred + rng.normal(0, NOISE, grid.shape)
@@ -138,13 +143,19 @@ def _rotation(rng: np.random.Generator, degrees: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _tumour(rng: np.random.Generator, axes: Axes, kidney_mm: Millimetres, semi_axes_mm: Millimetres) -> Mask:
+def _tumour(
+    rng: np.random.Generator,
+    axes: Axes,
+    kidney_mm: Millimetres,
+    semi_axes_mm: Millimetres,
+    radius_mm: tuple[float, float],
+) -> Mask:
     """An ellipsoid about a point two thirds of the way out of the kidney, so that part of it sticks out."""
     towards = rng.normal(size=3)
     towards /= np.linalg.norm(towards)
     centre = np.add(kidney_mm, 0.65 * towards * semi_axes_mm)
     stretch = np.exp(rng.uniform(-0.2, 0.2, 3))
-    size = rng.uniform(10.5, 15) * stretch / np.prod(stretch) ** (1 / 3)
+    size = rng.uniform(*radius_mm) * stretch / np.prod(stretch) ** (1 / 3)
     return _ellipsoid(axes, centre, size, _rotation(rng, degrees=180))
 
 
