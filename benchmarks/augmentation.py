@@ -215,11 +215,8 @@ def kinds_of(transforms: Any) -> Iterator[tuple[str, Any]]:
 
 
 def write_results(found: dict[str, list[float]], kinds: dict[str, float], arguments: argparse.Namespace) -> None:
-    import torch
+    from beside_nnunet import this_machine  # not above: nnU-Net's Python reads this file, too, and has no autoseg
 
-    from autoseg.inference.model import describe_machine
-
-    machine = describe_machine(torch.device("cpu"))
     rows = [
         f"| {side} | {statistics.fmean(times):.4f} | {statistics.median(times):.4f} | {max(times):.3f} |"
         for side, times in found.items()
@@ -227,8 +224,7 @@ def write_results(found: dict[str, list[float]], kinds: dict[str, float], argume
     lines = [
         "# Augmentation, autoseg and nnU-Net 2.8.1",
         "",
-        f"Machine: {machine['hardware']}, one thread, Python {machine['python']}, torch {machine['torch']}, "
-        f"{machine['date'][:10]}. {arguments.samples} patches of 128³ a side, in turns of {TURN}.",
+        f"Machine: {this_machine()}. {arguments.samples} patches of 128³ a side, in turns of {TURN}, on one thread.",
         *([arguments.note] if arguments.note else []),
         "",
         "    python benchmarks/augmentation.py --nnunet-python PYTHON --kinds",
@@ -253,7 +249,7 @@ def write_results(found: dict[str, list[float]], kinds: dict[str, float], argume
     print("\n".join(lines))
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "augmentation.md").write_text("\n".join(lines) + "\n")
-    record = {"machine": machine, "note": arguments.note, "seconds": found, "ratios": ratios, "kinds": kinds}
+    record = {"machine": this_machine(), "note": arguments.note, "seconds": found, "ratios": ratios, "kinds": kinds}
     (arguments.output / "augmentation.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

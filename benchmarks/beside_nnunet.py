@@ -30,7 +30,7 @@ started = time.perf_counter()
 process = subprocess.Popen(sys.argv[2:])
 _, status, usage = os.wait4(process.pid, 0)
 with open(sys.argv[1], "w") as file:
-    json.dump((time.perf_counter() - started, usage.ru_maxrss), file)
+    json.dump((time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss), file)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # nnU-Net asks the environment for them
@@ -67,8 +67,8 @@ def run_apart(
         exit_code: that it ends with.
 
     Returns:
-        Those measures, and "process_seconds", "peak_bytes" (resident; of the process, or the largest of those that it
-        started) and "log" (what it wrote to standard error).
+        Those measures, and "process_seconds", "cpu_seconds", "peak_bytes" (resident; of the process, or the largest of
+        those that it started) and "log" (what it wrote to standard error).
     """
     with tempfile.NamedTemporaryFile("r") as usage, tempfile.TemporaryFile("w+") as log:
         measured = [sys.executable, "-I", "-S", "-c", MEASURE, usage.name, *(str(part) for part in command)]
@@ -83,8 +83,9 @@ def run_apart(
             )
         last = run.stdout.strip().rpartition("\n")[2]
         measures = json.loads(last) if last.startswith("{") else {}
-        seconds, peak = json.load(usage)
-    return {**measures, "process_seconds": seconds, "peak_bytes": peak * BYTES_OF_MAXRSS, "log": written}
+        seconds, computed, peak = json.load(usage)
+    measures |= {"process_seconds": seconds, "cpu_seconds": computed}
+    return {**measures, "peak_bytes": peak * BYTES_OF_MAXRSS, "log": written}
 
 
 def alternate(sides: Mapping[str, Callable[[], dict[str, Any]]], rounds: int) -> dict[str, dict[str, Any]]:

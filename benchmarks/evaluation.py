@@ -22,12 +22,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from beside_nnunet import this_machine
 from monai import metrics
 from scipy import ndimage as ndi
 
 from autoseg.dataset import Labels, read_label_map, write_label_map
 from autoseg.evaluation import evaluate, measure_case
-from autoseg.inference.model import describe_machine
 from autoseg.parallel import available_cores
 
 SHAPE = (160, 320, 320)
@@ -49,7 +49,7 @@ def main() -> None:
     lines = [
         "# Scoring a case",
         "",
-        machine(),
+        f"Machine: {this_machine()}; load average {os.getloadavg()[0]:.1f} meanwhile.",
         "",
         f"    python benchmarks/evaluation.py DATA --rounds {arguments.rounds}",
         "",
@@ -145,14 +145,6 @@ def real(folder: Path) -> str:
         f"{count} CT label maps of KiTS19, {voxels / count / 1e6:.0f} million voxels on average, from their files: "
         f"{seconds:.1f} s on the clock in {min(count, available_cores())} processes, {seconds / count:.2f} s a case; "
         f"surface Dice {scores.means()['kidney']['surface_dice'].mean:.3f} of kidneys moved by a voxel along y and x."
-    )
-
-
-def machine() -> str:
-    found = describe_machine(torch.device("cpu"))
-    return (
-        f"{found['hardware']}, {available_cores()} cores, NumPy {found['numpy']}, {found['date'][:10]}; load average "
-        f"{os.getloadavg()[0]:.1f} meanwhile."
     )
 
 

@@ -23,12 +23,10 @@ import statistics
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-NNUNET = "nnunetv2==2.8.1"
 SIDES = ("autoseg", "nnunet")
 CASE = Path("kits19_labels") / "case_00127" / "segmentation.nii.gz"
 SPACING_MM = (3.0, 0.98, 0.98)
@@ -57,7 +55,9 @@ def main() -> None:
         return
     arguments.work, arguments.data = arguments.work.resolve(), arguments.data.resolve()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    theirs = arguments.nnunet_python or make_environment(arguments.work / "nnunet")
+    from beside_nnunet import nnunet_python  # not above: nnU-Net's Python reads this file, too, and has no autoseg
+
+    theirs = nnunet_python(arguments.nnunet_python, arguments.work)
     pythons = dict(zip(SIDES, (Path(sys.executable), theirs), strict=True))
     rows = []
     if 1 in arguments.figures:
@@ -77,15 +77,6 @@ def run_task(python: Path, **task: Any) -> Any:
     command = [python, __file__, ".", "--task", json.dumps(task)]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1]) if run.stdout else None
-
-
-def make_environment(folder: Path) -> Path:
-    """A Python with nnU-Net."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", NNUNET], check=True)
-    return python
 
 
 def write_ct(label_file: str, work: str) -> None:
@@ -207,7 +198,7 @@ def compare_commands(pythons: dict[str, Path], arguments: argparse.Namespace) ->
         work.mkdir()
         for side, run in zip(SIDES, (autoseg_commands, nnunet_commands), strict=True):
             commands, environment = run(pythons[side], dataset, work)
-            found[side].append(time_commands(commands, environment, work / f"{side}.log"))
+            found[side].append(time_commands(commands, environment))
     equal = run_task(pythons["autoseg"], do="difference", figure=2, work=str(work))
     return {"figure": FIGURE_2, **medians(found), **equal}
 
@@ -219,28 +210,26 @@ def autoseg_commands(python: Path, dataset: Path, work: Path) -> tuple[list[list
 
 
 def nnunet_commands(python: Path, dataset: Path, work: Path) -> tuple[list[list[str]], dict[str, str]]:
-    places = {name: str(work / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    from beside_nnunet import nnunet_environment
+
     (work / "nnUNet_raw").mkdir()
     (work / "nnUNet_raw" / "Dataset004_Hippocampus").symlink_to(dataset)
     jobs = str(len(os.sched_getaffinity(0)))
     command = [str(python.parent / "nnUNetv2_plan_and_preprocess"), "-d", "4", "-c", "2d", "3d_fullres"]
-    return [[*command, "-npfp", jobs, "-np", jobs, jobs]], places
+    return [[*command, "-npfp", jobs, "-np", jobs, jobs]], nnunet_environment(work)
 
 
-def time_commands(commands: list[list[str]], environment: dict[str, str], log: Path) -> dict[str, float]:
+def time_commands(commands: list[list[str]], environment: dict[str, str]) -> dict[str, float]:
     """Seconds of all, and the peak memory of the largest process among them."""
-    environment = {**os.environ, **environment}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules are kept, as usual
-    peak, computed, started = 0, 0.0, time.perf_counter()
-    for command in commands:
-        with log.open("w") as said:
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, cwd=HERE.parent)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}\n{log.read_text()[-2000:]}")
-        peak, computed = max(peak, usage.ru_maxrss * 1024), computed + usage.ru_utime + usage.ru_stime
-    return {"seconds": time.perf_counter() - started, "cpu_seconds": computed, "peak_bytes": peak}
+    from beside_nnunet import run_apart
+
+    environment = {**environment, "PYTHONDONTWRITEBYTECODE": ""}  # compiled modules are kept, as usual
+    runs = [run_apart(command, environment) for command in commands]
+    return {
+        "seconds": sum(run["process_seconds"] for run in runs),
+        "cpu_seconds": sum(run["cpu_seconds"] for run in runs),
+        "peak_bytes": max(run["peak_bytes"] for run in runs),
+    }
 
 
 def print_difference(figure: int, work: str) -> None:
@@ -318,18 +307,14 @@ def table_row(row: dict[str, Any]) -> str:
 
 
 def write_results(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    import torch
+    from beside_nnunet import this_machine
 
-    from autoseg.inference.model import describe_machine
-
-    machine = describe_machine(torch.device("cpu"))
     columns = ["what", "nnU-Net, s", "autoseg, s", "faster", "less CPU time", "nnU-Net, GB", "autoseg, GB", "memory"]
     columns += ["image differs by", "voxels of labels that differ"]
     lines = [
         "# Preprocessing, autoseg and nnU-Net 2.8.1",
         "",
-        f"Machine: {machine['hardware']}, {machine['threads']} threads, Python {machine['python']}, "
-        f"torch {machine['torch']}, {machine['date'][:10]}. Medians of {arguments.rounds} rounds, the two in turn.",
+        f"Machine: {this_machine()}. Medians of {arguments.rounds} rounds, the two in turn.",
         *([arguments.note] if arguments.note else []),
         "",
         "    python benchmarks/preprocessing.py DATA",
@@ -343,7 +328,7 @@ def write_results(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> 
     ]
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "preprocessing.md").write_text("\n".join(lines) + "\n")
-    record = {"machine": machine, "note": arguments.note, "rows": rows}
+    record = {"machine": this_machine(), "note": arguments.note, "rows": rows}
     (arguments.output / "preprocessing.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

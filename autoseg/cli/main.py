@@ -33,6 +33,7 @@ USER_ERROR, INTERRUPTED = 2, 130
 MENDABLE = (
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,

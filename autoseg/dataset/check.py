@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from autoseg.dataset.absurd import absurd_sizes
 from autoseg.dataset.dataset import IMAGES_REMEDY, Case, Dataset
 from autoseg.dataset.description import Description
 from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
@@ -77,6 +78,7 @@ def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress 
         *_labels_never_seen(dataset.description.labels, examined),
         *_duplicates(examined),
         *_outliers(examined),
+        *_absurd(examined),
         *(finding for case in examined for finding in case.findings),
     ]
 
@@ -168,6 +170,11 @@ def _duplicates(examined: Sequence[_Examined]) -> list[Finding]:
 def _outliers(examined: Sequence[_Examined]) -> list[Finding]:
     cases = [_Sized(case.name, case.grid.shape, case.grid.spacing_mm) for case in examined if case.grid]
     return [Finding("warning", None, sentence.removesuffix("."), REMEDY) for sentence in outliers(cases)]
+
+
+def _absurd(examined: Sequence[_Examined]) -> list[Finding]:
+    sentence = absurd_sizes({case.name: case.grid.spacing_mm for case in examined if case.grid})
+    return [Finding("warning", None, sentence, REMEDY)] if sentence else []
 
 
 def _examine(folder: Path, description: Description, has_images: bool, case: Case) -> _Examined:

@@ -23,6 +23,7 @@ from autoseg.files import atomic_path
 from autoseg.geometry import COARSEST_MM, FINEST_MM, Grid, is_voxel_size
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
+FLAT = 1e-3  # determinant of direction cosines, 1 of axes at right angles, below which two of them fall together
 
 
 class Image(NamedTuple):
@@ -123,6 +124,11 @@ def read_header(path: str | Path) -> Header:
         raise DatasetError(
             f"{path}: the header's axes or origin are no numbers (direction {direction.ravel().tolist()}, origin "
             f"{list(reader.GetOrigin())}). Mend the header, or leave the image out."
+        )
+    if abs(float(np.linalg.det(direction))) < FLAT:
+        raise DatasetError(
+            f"{path}: the header's axes span no volume (direction {direction.ravel().tolist()}). Mend the header, or "
+            "leave the image out."
         )
     grid = Grid(
         shape=(*(1,) * (3 - spatial), *size[:spatial][::-1]),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 
+from autoseg.dataset.absurd import absurd_sizes
 from autoseg.dataset.images import read_grid
 from autoseg.errors import AutosegError, DatasetError
 from autoseg.geometry import Grid
@@ -43,6 +44,8 @@ def choose_way(team: Team, jobs: Sequence[Job], max_memory_gb: float | None) -> 
     used = resident_memory_bytes()
     if not sizes:
         return Way(read_ahead=True, sums_on_disk=False, host_bytes=used)
+    if absurd := absurd_sizes({name: grid.spacing_mm for name, grid in sizes.items()}):
+        logger.warning("warning: %s", absurd)
     largest = max(sizes, key=lambda name: math.prod(sizes[name].shape))
     grid, limit = sizes[largest], used + available_memory_bytes() if max_memory_gb is None else max_memory_gb * GIGABYTE
     way = _way_for_all(team, grid, used, limit, several=len(jobs) > 1)

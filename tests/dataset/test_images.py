@@ -381,3 +381,17 @@ def test_voxels_of_a_negative_size(tmp_path):
     assert str(refused.value) == (
         f"{path}: voxels of -2 × 1 × 1 mm. Correct the spacing in the file's header: it lies between 1e-06 and 100000."
     )
+
+
+def test_axes_that_span_no_volume_are_refused(tmp_path):
+    path = tmp_path / "flat.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), np.float32)), str(path))
+    content = path.read_bytes()
+    assert content.count(b"TransformMatrix = 1 0 0 0 1 0 0 0 1") == 1
+    path.write_bytes(content.replace(b"TransformMatrix = 1 0 0 0 1 0 0 0 1", b"TransformMatrix = 1 0 0 0 1 0 0 1 0"))
+    with pytest.raises(DatasetError) as refused:
+        read_header(path)
+    assert str(refused.value) == (
+        f"{path}: the header's axes span no volume (direction [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]). Mend the "
+        "header, or leave the image out."
+    )

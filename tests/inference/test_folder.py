@@ -568,3 +568,16 @@ def test_rules_are_applied_and_recorded(make_predictor, tmp_path):
     assert record["postprocessing"] == [rule.model_dump() for rule in rules]
     with pytest.raises(AutosegError, match=r"another model \(postprocessing: "):
         predict_cases(predictor, cases, tmp_path / "out")
+
+
+def test_voxels_of_an_absurd_size_are_told_of(make_predictor, tmp_path, caplog):
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(6, 7, 5)).astype(np.float32))
+    image.SetSpacing((1e-4, 1e-4, 1e-4))
+    (tmp_path / "in").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "in" / "a_0000.nii.gz"))
+    predictor = make_predictor(patch=(4, 4, 4), spacing_mm=(1e-4, 1e-4, 1e-4))
+    predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
+    assert [message for message in caplog.messages if "scanner" in message] == [
+        "warning: case 'a' has voxels of 0.0001 × 0.0001 × 0.0001 mm, which is no scanner's: is its header in other "
+        "units?"
+    ]
