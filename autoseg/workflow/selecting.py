@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +106,7 @@ def select(
         made_from=made_from,
     )
     write_selection(path, selection)
+    shutil.rmtree(workspace.ensembles_folder(plan.name) / "probabilities", ignore_errors=True)  # large, and used
     return selection
 
 
