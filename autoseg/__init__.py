@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autoseg.errors import AutosegError as AutosegError
     from autoseg.evaluation import evaluate as evaluate
     from autoseg.fingerprint import extract_fingerprint as extract_fingerprint
-    from autoseg.inference import Predictor as Predictor
+    from autoseg.inference.predictor import Predictor as Predictor
     from autoseg.plan import Budget as Budget
     from autoseg.plan import Plan as Plan
     from autoseg.plan import read_plan as read_plan
@@ -47,7 +47,7 @@ _PLACES = {
     "Dataset": "dataset",
     "Labels": "dataset",
     "Plan": "plan",
-    "Predictor": "inference",
+    "Predictor": "inference.predictor",
     "Workspace": "workflow.workspace",
     "check_dataset": "dataset",
     "evaluate": "evaluation",

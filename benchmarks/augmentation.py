@@ -217,7 +217,7 @@ def kinds_of(transforms: Any) -> Iterator[tuple[str, Any]]:
 def write_results(found: dict[str, list[float]], kinds: dict[str, float], arguments: argparse.Namespace) -> None:
     import torch
 
-    from autoseg.inference import describe_machine
+    from autoseg.inference.model import describe_machine
 
     machine = describe_machine(torch.device("cpu"))
     rows = [

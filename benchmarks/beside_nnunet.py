@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoseg.inference import describe_machine
+from autoseg.inference.model import describe_machine
 from autoseg.networks.devices import find_device
 
 NNUNET = "nnunetv2==2.8.1"

@@ -42,8 +42,9 @@ from torch.nn import functional
 import autoseg
 from autoseg.dataset import Description, Labels, find_cases, read_label_map, write_image
 from autoseg.geometry import plain_grid
-from autoseg.inference import Model, Predictor, predict_cases, read_model, write_model
-from autoseg.inference.model import read_weights
+from autoseg.inference.folder import predict_cases
+from autoseg.inference.model import Model, read_model, read_weights, write_model
+from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.plan import Budget, Plan, Stage
 from autoseg.plan.preprocessing import Preprocessing

@@ -31,7 +31,8 @@ def demo(
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset, generate_kidneys
     from autoseg.evaluation import evaluate
-    from autoseg.inference import Predictor, predict_cases
+    from autoseg.inference.folder import predict_cases
+    from autoseg.inference.predictor import Predictor
     from autoseg.reporting import draw_cases, score_table
     from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
     from autoseg.workflow.request import Request

@@ -68,7 +68,7 @@ def _references(predictions: Path, references: Path) -> tuple[Path | dict[str, P
     """The true label maps, and what their values mean."""
     from autoseg.dataset import Dataset
     from autoseg.errors import AutosegError
-    from autoseg.inference import read_labels
+    from autoseg.inference.record import read_labels
 
     for folder in (predictions, references):
         if not folder.is_dir():

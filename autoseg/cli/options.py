@@ -193,6 +193,11 @@ def make_request(
     )
 
 
+def unless_auto(device: str | None) -> str | None:
+    """The device that was named; None for "auto", since the plan says what is best here."""
+    return None if device == "auto" else device
+
+
 def parse_fold(text: str, option: str = "--fold") -> int | str:
     """A fold's number, or "all"."""
     if text == "all":

@@ -44,13 +44,13 @@ def predict(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import find_cases
-    from autoseg.inference import predict_cases
+    from autoseg.inference.folder import predict_cases
     from autoseg.workflow.predicting import load_team
 
-    predictors, rules = load_team(model, device or "auto", mirror=not no_tta)
-    cases = find_cases(inputs, len(predictors[0].model.plan.dataset.channels))
+    team = load_team(model, device or "auto", mirror=not no_tta)
+    cases = find_cases(inputs, len(team.channels))
     predicted, kept, failures = predict_cases(
-        predictors, cases, output, probabilities, progress=progress, max_memory_gb=max_memory, rules=rules
+        team, cases, output, probabilities, progress=progress, max_memory_gb=max_memory
     )
     for failure in failures:
         complain(failure)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.cli.display import progress, say, set_verbosity, show
+from autoseg.cli.display import progress, say, set_verbosity
 from autoseg.cli.options import (
     DatasetPath,
     Device,
@@ -28,8 +28,9 @@ from autoseg.cli.options import (
     make_request,
     open_workspace,
     parse_fold,
+    unless_auto,
 )
-from autoseg.cli.results import show_model
+from autoseg.cli.results import show_model, show_selection
 from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.reporting.selection_table import selection_table
     from autoseg.workflow.engine import in_turn, on_devices
     from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
@@ -108,7 +108,7 @@ def run(
     if dry_run:
         return
     tasks = make_tasks(todo, opened, plan, space, workers, jobs, progress)
-    where = None if device == "auto" else device  # the plan says what is best here
+    where = unless_auto(device)
     several = () if devices is None else parse_devices(devices)
 
     def told(task: str, state: str) -> None:
@@ -121,9 +121,7 @@ def run(
     engine = on_devices(several, space.logs_folder(name), told) if several else in_turn(where, told)
     must_be_done(engine(tasks), len(tasks))
     if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
-        selection = select(opened, plan, space, several[0] if several else where, jobs, progress)
-        show(selection_table(selection))
-        say(f"Selection: {space.selection_file(plan.name)} (autoseg predict {space.path} uses it)")
+        show_selection(select(opened, plan, space, several[0] if several else where, jobs, progress), space)
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

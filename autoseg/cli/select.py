@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from autoseg.cli.display import progress, say, set_verbosity, show
-from autoseg.cli.options import DatasetPath, Device, Jobs, PlanName, Quiet, Verbose, WorkspacePath, open_workspace
+from autoseg.cli.display import progress, set_verbosity
+from autoseg.cli.options import (
+    DatasetPath,
+    Device,
+    Jobs,
+    PlanName,
+    Quiet,
+    Verbose,
+    WorkspacePath,
+    open_workspace,
+    unless_auto,
+)
+from autoseg.cli.results import show_selection
 
 
 def select(
@@ -22,12 +33,8 @@ def select(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.reporting.selection_table import selection_table
     from autoseg.workflow.selecting import select as find_best
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    where = None if device == "auto" else device  # the plan says what is best here
-    selection = find_best(opened, space.read_plan(plan), space, where, jobs, progress)
-    show(selection_table(selection))
-    say(f"Selection: {space.selection_file(plan)} (autoseg predict {space.path} uses it)")
+    show_selection(find_best(opened, space.read_plan(plan), space, unless_auto(device), jobs, progress), space)

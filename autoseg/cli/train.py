@@ -53,13 +53,10 @@ def train(
     """
     set_verbosity(quiet or not is_first(), verbose)
     from autoseg.dataset import Dataset
-    from autoseg.networks.devices import find_device
     from autoseg.training import processes
-    from autoseg.workflow.fitting import train as fit_model
     from autoseg.workflow.folds import ask_folds
-    from autoseg.workflow.pipeline import list_jobs
+    from autoseg.workflow.pipeline import list_jobs, run_job
     from autoseg.workflow.planning import changed_plan
-    from autoseg.workflow.preparation import preprocess
     from autoseg.workflow.workspace import find_stage
 
     number = parse_fold(fold)
@@ -70,14 +67,9 @@ def train(
     with together(device, chosen.budget.device) as own:
         if is_first():  # the others would write the same files
             ask_folds(opened, space, group_by, stratify, jobs, progress)
-            if not all(job.done for job in list_jobs(opened, chosen, space, name, [number])):
-                find_device(own or chosen.budget.device)  # told before cases are prepared for it
         processes.wait()
         todo = list_jobs(opened, chosen, space, name, [number])
         for job in todo:
-            if is_first():
-                preprocess(opened, chosen, job.stage, space, jobs, progress)
-            processes.wait()
-            folder = fit_model(chosen, job.stage, job.fold, space, own, workers, progress, tensorboard)
+            folder = run_job(job, opened, chosen, space, own, workers, jobs, progress, tensorboard)
             if is_first() and (job is todo[-1] or not job.done):
                 show_model(opened, folder)

@@ -12,13 +12,16 @@ from typing import Any
 
 import blosc2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError
 from autoseg.files import atomic_path
 from autoseg.inference.mapped import release
+from autoseg.preprocessing.deciding import decide
 
+EVEN = 0.5  # the probability at which a region is as likely as not
 SLAB_VALUES = 2**24  # of one model that are looked at together
 STORED = {"codec": blosc2.Codec.ZSTD, "clevel": 3, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
 
@@ -56,7 +59,7 @@ def mean_label_map(
         if mean is not None:
             mean[:, rows] = total
             release(mean)
-        label_map[rows] = _decided(total, labels)
+        label_map[rows] = decide(torch.from_numpy(total), labels, EVEN).numpy()
     return label_map
 
 
@@ -91,13 +94,3 @@ def open_probabilities(source: Path) -> Any:
         return blosc2.open(str(source), mode="r", dparams={"nthreads": 1})
     except (RuntimeError, OSError, ValueError):
         raise AutosegError(f"{source}: damaged. Remove it and run the same command again.") from None
-
-
-def _decided(mean: NDArray[np.float32], labels: Labels) -> NDArray[np.integer]:
-    if not labels.regions:
-        decided: NDArray[np.integer] = np.array(labels.classes, labels.dtype())[mean.argmax(axis=0)]
-        return decided
-    painted: NDArray[np.integer] = np.zeros(mean.shape[1:], labels.dtype())
-    for region, channel in zip(labels.regions.values(), mean, strict=True):
-        painted[channel > 0.5] = region.paint
-    return painted

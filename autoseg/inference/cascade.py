@@ -1,6 +1,7 @@
 """What a stage that builds on another sees of an image.
 
-Comes in: an image, and the label map that the previous stage predicted for it. Goes out: the array for the networks.
+Comes in: an image, and the label map that the previous stage predicted for it; or a case for which both are prepared.
+Goes out: the array for the networks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from autoseg.dataset import Description, Image
 from autoseg.networks.fake import previous_channels
 from autoseg.plan import Stage
-from autoseg.preprocessing import Placement, prepare_image, prepare_labels
+from autoseg.preprocessing import Placement, PreparedCase, prepare_image, prepare_labels
 from autoseg.preprocessing.previous import Rules, find_focus, masked, one_hot
 
 logger = logging.getLogger(__name__)
@@ -47,3 +48,18 @@ def prepare_after(
         class_map = prepare_labels(prediction, placement, dataset.labels, preprocessing.label_order)
         array = np.concatenate((array, one_hot(class_map, previous_channels(stage, dataset))))
     return array, placement
+
+
+def read_prepared(case: PreparedCase, stage: Stage, dataset: Description) -> NDArray[np.float32]:
+    """The array of a prepared case, (channels, z, y, x).
+
+    In a cascade it has the prediction of a model that did not see the case either.
+
+    Args:
+        case: prepared for the stage.
+        stage: that sees it.
+        dataset: its channels and labels.
+    """
+    array: NDArray[np.float32] = case.image()[:]
+    previous = previous_channels(stage, dataset)
+    return np.concatenate((array, one_hot(case.previous()[:][0], previous))) if previous else array

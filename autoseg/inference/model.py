@@ -1,7 +1,7 @@
 """A trained model on disk: `weights.safetensors` beside `model.json`.
 
 The one module that reads and writes the two. The JSON holds the whole plan, so a model needs
-nothing but its folder; nothing in it is ever executed.
+nothing but its folder; nothing in it is ever executed. What a model is can be read without torch.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from autoseg.errors import ModelError
 from autoseg.files import atomic_path, read_json, write_json
 from autoseg.frozen import Frozen
 from autoseg.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 
@@ -62,6 +63,8 @@ class Model(Frozen):
 
 def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> None:
     """Writes a model; the weights come last, so their presence says that it is whole."""
+    from safetensors.torch import save_file
+
     write_json(folder / DESCRIPTION, model.model_dump(mode="json"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     try:
@@ -100,6 +103,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is damaged.
     """
+    from safetensors.torch import load_file
+
     try:
         return dict(load_file(folder / WEIGHTS))
     except (SafetensorError, OSError) as problem:
@@ -116,6 +121,8 @@ def is_trained(folder: Path) -> bool:
 
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Versions, processor and date, recorded with every model."""
+    import torch
+
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     packages = ("torch", "numpy", "scipy", "SimpleITK", "blosc2")
     return {

@@ -6,8 +6,6 @@ probabilities, each on the image's own grid.
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +20,16 @@ from autoseg.dataset import Image
 from autoseg.errors import ModelError
 from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
-from autoseg.inference.cascade import prepare_after
+from autoseg.inference.cascade import prepare_after, read_prepared
+from autoseg.inference.loading import load_networks, model_folders
 from autoseg.inference.mapped import release
-from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
+from autoseg.inference.model import Model
 from autoseg.inference.sliding_window import predict_rows
-from autoseg.networks import build_network
-from autoseg.networks.devices import find_device, prediction_format
-from autoseg.networks.fake import input_channels
+from autoseg.networks.devices import find_device
 from autoseg.plan import Stage
-from autoseg.preprocessing import Placement, prepare_image
+from autoseg.preprocessing import Placement, PreparedCase, prepare_image
 from autoseg.preprocessing.restoring import Restorer
 from autoseg.progress import Step, scaled
-
-logger = logging.getLogger(__name__)
 
 
 class Prediction(NamedTuple):
@@ -87,15 +82,13 @@ class Predictor:
                 on is not there.
         """
         folders = model_folders(Path(folder))
-        models = [read_model(fold) for fold in folders]
-        _test_ensemble(Path(folder), models)
         chosen = find_device(device)
-        networks = tuple(_load_network(model, fold, chosen) for model, fold in zip(models, folders, strict=True))
-        previous = models[0].plan.stages[models[0].stage].previous
+        model, networks = load_networks(folders, chosen)
+        previous = model.plan.stages[model.stage].previous
         if previous is None:
-            return Predictor(models[0], networks, chosen, mirror)
-        first = _load_previous(folders[0], models[0], previous.stage, str(chosen), mirror)
-        return Predictor(models[0], networks, chosen, mirror, first)
+            return Predictor(model, networks, chosen, mirror)
+        first = _load_previous(folders[0], model, previous.stage, str(chosen), mirror)
+        return Predictor(model, networks, chosen, mirror, first)
 
     @property
     def stage(self) -> Stage:
@@ -163,6 +156,10 @@ class Predictor:
         array, placement = prepare_after(image, prediction, self.stage, self.model.plan.dataset, name)
         return torch.from_numpy(array), placement
 
+    def read(self, case: PreparedCase) -> tuple[Tensor, Placement]:
+        """What the networks see of a prepared case, (channels, z, y, x), and where it lies in the image."""
+        return torch.from_numpy(read_prepared(case, self.stage, self.model.plan.dataset)), case.placement
+
     def predict_prepared(
         self,
         array: Tensor,
@@ -176,7 +173,7 @@ class Predictor:
         Rows of the image are decided one after the other, so the logits of the whole image are never in memory.
 
         Args:
-            array: (channels, z, y, x), as `prepare` returns it.
+            array: (channels, z, y, x), as `prepare` or `read` returns it.
             placement: where it lies in the image.
             probabilities: return them too; an array (outputs, z, y, x) on the image's own grid, such as a file mapped
                 into memory, is filled.
@@ -249,62 +246,12 @@ def _restore(restorer: Restorer, rows: Tensor) -> None:
     restorer.add(rows.cpu())
 
 
-def model_folders(folder: Path) -> list[Path]:
-    """The folders of the models that a path names: itself, or the trained folds in it.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if (folder / WEIGHTS).is_file():
-        return [folder]
-    folds = [path for path in folder.glob("fold_*") if (path / WEIGHTS).is_file()] if folder.is_dir() else []
-    if not folds:
-        read_model(folder)  # raises, saying what is wrong with the folder
-    return sorted(
-        folds, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-    )
-
-
-def _test_ensemble(folder: Path, models: Sequence[Model]) -> None:
-    """Folds are averaged only if they see the same and answer in the same order."""
-    stages = sorted({model.stage for model in models})
-    if len(stages) > 1:
-        raise ModelError(f"{folder}: the folds belong to different stages ({', '.join(stages)}). Name one fold.")
-    if len({_what_is_averaged(model) for model in models}) > 1:
-        raise ModelError(f"{folder}: the folds were trained by different plans. Train them again, or name one fold.")
-    if len(models) > 1:
-        logger.info("%s: averaging folds %s", folder, ", ".join(str(model.fold) for model in models))
-
-
-def _what_is_averaged(model: Model) -> tuple[str, ...]:
-    """As JSON, which keeps the order of channels and labels."""
-    dataset = model.plan.dataset
-    return (*dataset.channels, dataset.labels.model_dump_json(), model.plan.stages[model.stage].model_dump_json())
-
-
 def _too_large(stage: Stage) -> ModelError:
     patch = " × ".join(map(str, stage.sampling.patch_size))
     return ModelError(
         f"the GPU's memory ran out in a single window of {patch} voxels. Predict on the processor (--device cpu), or "
         "end what else uses the GPU."
     )
-
-
-def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module:
-    dataset = model.plan.dataset
-    stage = model.plan.stages[model.stage]
-    network = build_network(stage.network, input_channels(stage, dataset), dataset.labels.outputs)
-    try:
-        network.load_state_dict(read_weights(folder))
-    except RuntimeError as problem:
-        first = str(problem).splitlines()[1].strip() if "\n" in str(problem) else str(problem)
-        raise ModelError(
-            f"{folder}: the weights do not fit the network of the plan in model.json ({first}). "
-            "One of the two files is from another training."
-        ) from None
-    form = prediction_format(device, stage.dimensions)
-    network.to(device, memory_format=form)  # type: ignore[call-overload]
-    return network.eval()
 
 
 def _as_image(image: Image | NDArray[np.generic], spacing_mm: Sequence[float] | None, orientation: str | None) -> Image:

@@ -22,8 +22,8 @@ from autoseg.plan.postprocessing import Rule
 RECORD: Final = "predictions.json"
 
 
-class Source(Frozen):
-    """An image file as it was when it was predicted.
+class ImageFile(Frozen):
+    """An image file as it was when it was predicted, told from its folder's listing: no image is read to know it again.
 
     Attributes:
         file: its name, without the folder, so that images and predictions can be moved.
@@ -60,7 +60,7 @@ class Record(Frozen):
     labels: Labels
     postprocessing: tuple[Rule, ...] = ()
     machine: dict[str, str] = Field(default_factory=dict)
-    files: dict[str, tuple[Source, ...]] = Field(default_factory=dict)
+    files: dict[str, tuple[ImageFile, ...]] = Field(default_factory=dict)
 
 
 def read_labels(output: Path) -> Labels | None:
@@ -103,7 +103,7 @@ def claim_folder(output: Path, record: Record) -> None:
             )
 
 
-def describe_sources(images: Sequence[Path]) -> tuple[Source, ...]:
+def describe_images(images: Sequence[Path]) -> tuple[ImageFile, ...]:
     """The image files of a case as they are now.
 
     Raises:
@@ -114,12 +114,14 @@ def describe_sources(images: Sequence[Path]) -> tuple[Source, ...]:
     except FileNotFoundError as absent:
         raise DatasetError(f"{absent.filename}: no such file. Give the path of an image.") from None
     return tuple(
-        Source(file=path.name, size=found.st_size, modified_ns=found.st_mtime_ns)
+        ImageFile(file=path.name, size=found.st_size, modified_ns=found.st_mtime_ns)
         for path, found in zip(images, status, strict=True)
     )
 
 
-def is_made(files: Sequence[Path], sources: tuple[Source, ...], recorded: Mapping[str, tuple[Source, ...]]) -> bool:
+def is_made(
+    files: Sequence[Path], sources: tuple[ImageFile, ...], recorded: Mapping[str, tuple[ImageFile, ...]]
+) -> bool:
     """Whether files are there already, made from these images.
 
     Args:
@@ -143,7 +145,7 @@ def is_made(files: Sequence[Path], sources: tuple[Source, ...], recorded: Mappin
     return len(there) == len(files)
 
 
-def record_files(files: Sequence[Path], sources: tuple[Source, ...]) -> None:
+def record_files(files: Sequence[Path], sources: tuple[ImageFile, ...]) -> None:
     """Records what files, all in one folder with a record, are about to be made from."""
     output = files[0].parent
     before = read_record(output)  # anew: another process may be filling the folder, too

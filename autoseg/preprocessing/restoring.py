@@ -21,11 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from autoseg.dataset.labels import Labels
+from autoseg.preprocessing.deciding import decide
 from autoseg.preprocessing.placement import Placement
 from autoseg.preprocessing.resampling import interpolation_matrix
 
 SCORE_ORDER = 1  # scores are interpolated linearly,
 COARSE_SCORE_ORDER = 0  # and taken from the nearest slice along a coarse axis
+EVEN = 0.0  # the logit of a probability of one half
 BLOCK_VOXELS = 2**20  # of a channel that are interpolated at once: what caches hold, and a GPU is busy with
 
 
@@ -94,8 +96,7 @@ class Restorer:
                 channels = torch.stack(list(channels))
                 shares = torch.sigmoid(channels) if self._labels.regions else torch.softmax(channels, dim=0)
                 self._probability_view[:, rows] = shares.cpu().numpy()
-            decide = _paint_regions if self._labels.regions else _largest_class
-            self._label_view[rows] = decide(iter(channels), self._labels).cpu().numpy()
+            self._label_view[rows] = decide(channels, self._labels, EVEN).cpu().numpy()
             self._restored = rows.stop
 
     def _interpolated(self, scores: torch.Tensor, first: int, rows: slice) -> Iterator[torch.Tensor]:
@@ -180,23 +181,3 @@ def restore_probabilities(scores: torch.Tensor, placement: Placement, labels: La
     probabilities = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
     Restorer(placement, labels, probabilities).add(scores)
     return probabilities
-
-
-def _largest_class(channels: Iterator[torch.Tensor], labels: Labels) -> torch.Tensor:
-    """Compares one channel after the other with the largest so far."""
-    largest = next(channels)
-    winner = torch.zeros(largest.shape, dtype=torch.int32, device=largest.device)
-    for value, channel in zip(labels.classes[1:], channels, strict=True):
-        winner.masked_fill_(channel > largest, value)
-        largest = torch.maximum(largest, channel)
-    return winner
-
-
-def _paint_regions(channels: Iterator[torch.Tensor], labels: Labels) -> torch.Tensor:
-    painted = None
-    for region, channel in zip(labels.regions.values(), channels, strict=True):
-        if painted is None:
-            painted = torch.zeros(channel.shape, dtype=torch.int32, device=channel.device)
-        painted.masked_fill_(channel > 0, region.paint)
-    assert painted is not None
-    return painted

@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import Scores, evaluate
-from autoseg.inference import Predictor
-from autoseg.networks.fake import previous_channels
+from autoseg.inference.predictor import Predictor
 from autoseg.plan.postprocessing import needs_probabilities
 from autoseg.postprocessing import apply
 from autoseg.preprocessing import PreparedCase
-from autoseg.preprocessing.previous import one_hot
 from autoseg.progress import Progress, silent
 
 
@@ -44,7 +38,7 @@ def validate_cases(
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                found = predictor.predict_prepared(_seen(case, predictor), case.placement, needs_probabilities(rules))
+                found = predictor.predict_prepared(*predictor.read(case), needs_probabilities(rules))
                 label_map = apply(rules, found.label_map, found.grid.spacing_mm, labels, found.probabilities)
                 write_label_map(target, label_map, found.grid)
             step(1, case.name)
@@ -52,15 +46,6 @@ def validate_cases(
     scores = evaluate(folder, references, labels)
     scores.write(folder / "scores.json")
     return scores
-
-
-def _seen(case: PreparedCase, predictor: Predictor) -> Tensor:
-    """What the network sees of a case: in a cascade, with the prediction of a model that did not see it either."""
-    previous = previous_channels(predictor.stage, predictor.model.plan.dataset)
-    array = case.image()[:]
-    if previous:
-        array = np.concatenate((array, one_hot(case.previous()[:][0], previous)))
-    return torch.from_numpy(array)
 
 
 def _label_file(case: PreparedCase) -> Path:

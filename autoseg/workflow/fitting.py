@@ -12,7 +12,8 @@ import torch
 
 from autoseg.errors import WorkspaceError
 from autoseg.evaluation import Scores, read_scores
-from autoseg.inference import Model, Predictor, describe_machine, is_trained, read_model, write_model
+from autoseg.inference.model import Model, describe_machine, is_trained, read_model, write_model
+from autoseg.inference.predictor import Predictor
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent

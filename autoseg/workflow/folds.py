@@ -72,9 +72,9 @@ def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace
     Raises:
         WorkspaceError: there are such models.
     """
-    models = next((workspace.path / "models").glob("*/*/fold_*/*"), None)
-    if models is not None and tuple(folds) != tuple(workspace.folds_of(dataset)):
+    begun = workspace.begun_folders()
+    if begun and tuple(folds) != tuple(workspace.folds_of(dataset)):
         raise WorkspaceError(
-            f"{models.parent}: models were trained in other folds than those asked for now. Leave --group-by and "
+            f"{begun[0]}: models were trained in other folds than those asked for now. Leave --group-by and "
             "--stratify as they were, or train in another workspace (-w DIR)."
         )

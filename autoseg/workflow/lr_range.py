@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoseg.dataset import Dataset, make_folds
+from autoseg.dataset import Dataset
 from autoseg.files import write_json
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
@@ -53,10 +53,10 @@ def measure_rate_range(
         WorkspaceError: no such stage or fold, or the stage builds on one that is not trained in all folds.
     """
     find_stage(plan, stage)
-    cases, where = find_fold(make_folds(dataset), fold), find_device(device or plan.budget.device)
+    cases, where = find_fold(workspace.folds_of(dataset), fold), find_device(device or plan.budget.device)
     preprocess(dataset, plan, stage, workspace, jobs, progress)
     training, validation = (workspace.open_prepared(plan, stage, names) for names in cases)
-    folder = workspace.path / "lr_range" / plan.name / stage
+    folder = workspace.lr_range_folder(plan, stage)
     loading = default_workers(where) if workers is None else workers
     found = find_rate_range(
         Job(plan, stage, fold, training, validation, folder, where, loading), *rates, iterations, progress

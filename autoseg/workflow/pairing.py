@@ -12,16 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import evaluate
 from autoseg.files import content_hash, read_json, write_json
-from autoseg.inference import Predictor
 from autoseg.inference.averaging import mean_label_map, open_probabilities, write_probabilities
 from autoseg.inference.mapped import mapped_array
+from autoseg.inference.predictor import Predictor
 from autoseg.plan import Plan
-from autoseg.preprocessing import PreparedCase, open_prepared
+from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, silent
 from autoseg.workflow.workspace import Workspace
 
@@ -60,7 +59,7 @@ def predict_pair(
     if (folder / "scores.json").is_file():
         return folder
     said = [predict_probabilities(plan, stage, folds, workspace, device, progress) for stage in stages]
-    placed = {case.name: case for case in _cases(plan, stages[0], names, workspace)}
+    placed = {case.name: case for case in workspace.open_prepared(plan, stages[0], names)}
     with progress(f"averaging {' and '.join(stages)}", len(names)) as step:
         for name in names:
             if not targets[name].is_file():
@@ -93,7 +92,7 @@ def predict_probabilities(
     with progress(f"probabilities of {stage}", sum(map(len, validation.values()))) as step:
         for fold, names in validation.items():
             predictor: Predictor | None = None
-            for case in _cases(plan, stage, names, workspace):
+            for case in workspace.open_prepared(plan, stage, names):
                 files[case.name] = folder / f"{case.name}.b2nd"
                 if not files[case.name].is_file():
                     where = device or plan.budget.device
@@ -105,14 +104,10 @@ def predict_probabilities(
 
 def _predict(predictor: Predictor, case: PreparedCase, target: Path) -> None:
     """In a file from the first to the last, for probabilities of many labels do not fit the memory."""
-    placement, outputs = case.placement, predictor.model.plan.dataset.labels.outputs
+    (array, placement), outputs = predictor.read(case), predictor.model.plan.dataset.labels.outputs
     with mapped_array(target.parent, (outputs, *placement.native_shape), np.float16) as shares:
-        predictor.predict_prepared(torch.from_numpy(case.image()[:]), placement, shares)
+        predictor.predict_prepared(array, placement, shares)
         write_probabilities(target, shares)
-
-
-def _cases(plan: Plan, stage: str, names: Sequence[str], workspace: Workspace) -> list[PreparedCase]:
-    return open_prepared(workspace.prepared_folder(plan, stage), names)
 
 
 def _models(plan: Plan, stage: str, folds: Sequence[int], workspace: Workspace) -> dict[str, str]:

@@ -17,6 +17,7 @@ from autoseg.errors import DatasetError
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
+from autoseg.training import processes
 from autoseg.workflow.engine import Task
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
 from autoseg.workflow.fitting import is_finished, train
@@ -159,15 +160,17 @@ def run_job(
     workers: int | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
+    tensorboard: bool = False,
 ) -> Path:
     """Preprocesses for a job's stage if need be, trains its model and scores it; see `train`.
+
+    Of several processes that train the model together, one preprocesses while the others wait.
 
     Returns:
         The model's folder.
     """
-    for task in make_tasks([job], dataset, plan, workspace, workers, jobs, progress):
-        task.work(device)
-    return workspace.fold_folder(plan, job.stage, job.fold)
+    _prepare(dataset, plan, job.stage, workspace, jobs, progress, not job.done, device)
+    return train(plan, job.stage, job.fold, workspace, device, workers, progress, tensorboard)
 
 
 def _prepare(
@@ -182,7 +185,9 @@ def _prepare(
 ) -> None:
     if trains:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
-    preprocess(dataset, plan, stage, workspace, jobs, progress)
+    if processes.rank() == 0:
+        preprocess(dataset, plan, stage, workspace, jobs, progress)
+    processes.wait()
 
 
 def _train(

@@ -1,33 +1,20 @@
 """The model that a path stands for, whichever kind of path it is.
 
-Comes in: the folder of a fold, a stage, a plan's models, or a workspace. Goes out: predictors, and the postprocessing
-that goes with them.
+Comes in: the folder of a fold, a stage, a plan's models, or a workspace. Goes out: a team of predictors, with the
+postprocessing that goes with them.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
 
 from autoseg.errors import ModelError
-from autoseg.inference import Predictor
-from autoseg.plan.postprocessing import Rule
+from autoseg.inference.predictor import Predictor
+from autoseg.inference.team import Team
 from autoseg.workflow.selection import find_selection, read_selection
 
 logger = logging.getLogger(__name__)
-
-
-class Team(NamedTuple):
-    """Those who predict.
-
-    Attributes:
-        predictors: one a stage; their mean probability decides.
-        rules: for the label maps.
-    """
-
-    predictors: tuple[Predictor, ...]
-    rules: tuple[Rule, ...]
 
 
 def load_team(path: Path, device: str = "auto", mirror: bool = True) -> Team:
@@ -40,7 +27,7 @@ def load_team(path: Path, device: str = "auto", mirror: bool = True) -> Team:
         mirror: test-time augmentation.
 
     Raises:
-        ModelError: a model is not there or cannot be read.
+        ModelError: a model is not there or cannot be read, or those selected do not belong together.
         WorkspaceError: nothing is selected in the workspace yet, or by several plans.
     """
     file = find_selection(path)

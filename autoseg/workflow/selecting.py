@@ -81,6 +81,7 @@ def select(
     made_from = _made_from(plan, workspace, compared)
     path = workspace.selection_file(plan.name)
     if path.is_file() and (before := read_selection(path)).made_from == made_from:
+        _forget_probabilities(plan, workspace)
         return before
     references = {case.name: case.label for case in dataset.cases if case.label is not None}
     _must_have(references, compared.folds, workspace)
@@ -106,7 +107,7 @@ def select(
         made_from=made_from,
     )
     write_selection(path, selection)
-    shutil.rmtree(workspace.ensembles_folder(plan.name) / "probabilities", ignore_errors=True)  # large, and used
+    _forget_probabilities(plan, workspace)
     return selection
 
 
@@ -191,6 +192,11 @@ def _dice(scores: Scores, like: Scores | None = None) -> NDArray[np.float64]:
     """(cases, targets), NaN where a case does not count; the cases in the order of another's."""
     values: NDArray[np.float64] = scores.table().loc[list((like or scores).cases)].to_numpy(np.float64)
     return values
+
+
+def _forget_probabilities(plan: Plan, workspace: Workspace) -> None:
+    """They are many times larger than the label maps, which are there."""
+    shutil.rmtree(workspace.ensembles_folder(plan.name) / "probabilities", ignore_errors=True)
 
 
 def _made_from(plan: Plan, workspace: Workspace, compared: Compared) -> str:

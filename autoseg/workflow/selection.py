@@ -14,8 +14,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.frozen import Frozen
 from autoseg.postprocessing import Learnt
-
-SELECTION = "selection.json"
+from autoseg.workflow.workspace import SELECTION, Workspace, begun_folders
 
 
 class Candidate(Frozen):
@@ -105,13 +104,14 @@ def find_selection(folder: Path) -> Path | None:
     """
     if (folder / SELECTION).is_file():
         return folder / SELECTION
-    found = sorted(folder.glob(f"models/*/{SELECTION}"))
+    workspace = Workspace(folder)
+    found = workspace.selection_files()
     if len(found) == 1:
         return found[0]
     if found:
         listed = ", ".join(str(path.parent) for path in found)
         raise WorkspaceError(f"{folder}: models are selected by {len(found)} plans. Name one: {listed}.")
-    if any(folder.glob("models/*/*/fold_*")) or any(folder.glob("*/fold_*")):
+    if workspace.begun_folders() or begun_folders(folder):
         raise WorkspaceError(
             f"{folder}: no model is selected here yet. Run 'autoseg select DATASET', or name the folder of a stage "
             "(…/models/PLAN/STAGE)."

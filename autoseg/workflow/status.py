@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from autoseg.evaluation import read_scores
 from autoseg.files import read_json
+from autoseg.inference.model import DESCRIPTION, is_trained
 from autoseg.plan import Plan
-from autoseg.workflow.trained import MODEL, SCORES, has_model, is_scored
+from autoseg.workflow.trained import SCORES, is_scored
 from autoseg.workflow.workspace import Workspace
 
 
@@ -66,9 +67,9 @@ def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | No
     if plan.stages[stage].training.minutes is not None:
         return plan.stages[stage].training.minutes
     folders = sorted(workspace.stage_folder(plan, stage).glob("fold_*"))
-    took = [read_json(folder / "model.json")["trained"].get("minutes") for folder in folders if has_model(folder)]
+    took = [read_json(folder / DESCRIPTION)["trained"].get("minutes") for folder in folders if is_trained(folder)]
     known = [float(minutes) for minutes in took if isinstance(minutes, int | float)]
-    last_rows = [_last_row(folder) for folder in folders if not has_model(folder)]
+    last_rows = [_last_row(folder) for folder in folders if not is_trained(folder)]
     known += [row["minutes"] / row["share"] for row in last_rows if row.get("share")]
     return median(known) if known else None
 
@@ -119,7 +120,7 @@ def forecast(workspace: Workspace, plan: Plan, undone: Sequence[str], paired: Se
 def validation_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | None:
     """How long a fold's validation cases of a stage took others of its folds, told from the age of the files."""
     folders = [folder for folder in sorted(workspace.stage_folder(plan, stage).glob("fold_*")) if is_scored(folder)]
-    seconds = [_changed(folder / SCORES) - _changed(folder / MODEL[1]) for folder in folders]
+    seconds = [_changed(folder / SCORES) - _changed(folder / DESCRIPTION) for folder in folders]
     known = [one / 60 for one in seconds if one >= 0]
     return median(known) if known else None
 
@@ -129,7 +130,7 @@ def _changed(path: Path) -> float:
 
 
 def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float | None) -> JobState:
-    if has_model(folder):
+    if is_trained(folder):
         scores = folder / SCORES
         return JobState(stage, fold, "trained", read_scores(scores).mean if scores.is_file() else None)
     row = _last_row(folder)

@@ -12,6 +12,7 @@ WORKSPACE/
   models/NAME/ensembles/A+B/     validation cases as predicted by two stages together, and their scores
   models/NAME/ensembles/probabilities/STAGE/     what each stage says of them, until a selection is made
   models/NAME/logs/JOB.log       what jobs said that were run beside others
+  lr_range/NAME/STAGE/           what a learning-rate range test found
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.plan import Plan, read_plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
+
+SELECTION = "selection.json"
 
 
 class Workspace:
@@ -80,21 +83,34 @@ class Workspace:
         maps = self.previous_folder(plan, stage) if previous is not None and previous.as_channels else None
         return open_prepared(self.prepared_folder(plan, stage), names, maps)
 
+    @property
+    def models_folder(self) -> Path:
+        """The models of all plans."""
+        return self.path / "models"
+
+    def plan_models_folder(self, plan_name: str) -> Path:
+        """All models of a plan."""
+        return self.models_folder / plan_name
+
     def stage_folder(self, plan: Plan, stage: str) -> Path:
         """The models of a stage, one folder a fold."""
-        return self.path / "models" / plan.name / stage
+        return self.plan_models_folder(plan.name) / stage
 
     def fold_folder(self, plan: Plan, stage: str, fold: int | str) -> Path:
         """One model."""
         return self.stage_folder(plan, stage) / f"fold_{fold}"
 
-    def plan_models_folder(self, plan_name: str) -> Path:
-        """All models of a plan."""
-        return self.path / "models" / plan_name
+    def begun_folders(self) -> list[Path]:
+        """Of all plans, the folders of the models whose training has begun."""
+        return [folder for models in sorted(self.models_folder.glob("*")) for folder in begun_folders(models)]
 
     def selection_file(self, plan_name: str) -> Path:
         """Which of a plan's models is the best."""
-        return self.plan_models_folder(plan_name) / "selection.json"
+        return self.plan_models_folder(plan_name) / SELECTION
+
+    def selection_files(self) -> list[Path]:
+        """Those that are there, one a plan."""
+        return sorted(self.models_folder.glob(f"*/{SELECTION}"))
 
     def ensembles_folder(self, plan_name: str) -> Path:
         """What stages predict together."""
@@ -106,7 +122,11 @@ class Workspace:
 
     def has_models(self, plan_name: str) -> bool:
         """Whether training by a plan has begun."""
-        return any((self.path / "models" / plan_name).glob("*/fold_*/*"))
+        return bool(begun_folders(self.plan_models_folder(plan_name)))
+
+    def lr_range_folder(self, plan: Plan, stage: str) -> Path:
+        """What a learning-rate range test found."""
+        return self.path / "lr_range" / plan.name / stage
 
     def read_plan(self, name: str = "default") -> Plan:
         """Reads a plan of this workspace.
@@ -201,6 +221,11 @@ class Workspace:
                 f"{changed}. Ask again (--group-by, --stratify), or remove the file to have nnU-Net's folds."
             )
         return folds
+
+
+def begun_folders(models: Path) -> list[Path]:
+    """The folders, one a stage and fold, of the models whose training has begun, in the folder of a plan's models."""
+    return sorted({file.parent for file in models.glob("*/fold_*/*")})
 
 
 def find_fold(folds: Sequence[Fold], fold: int | str) -> Fold:

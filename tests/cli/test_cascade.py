@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Dataset, Labels, make_folds, read_image, read_label_map
-from autoseg.inference import Predictor
+from autoseg.inference.predictor import Predictor
 from autoseg.plan.previous import CropFixed, Mask, Previous
 from autoseg.preprocessing import PreparedCase
 from autoseg.preprocessing.previous import Rules, find_focus, masked

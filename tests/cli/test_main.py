@@ -56,6 +56,23 @@ def test_help_loads_nothing_heavy():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_looking_at_data_and_at_what_is_done_needs_no_torch(kidneys, tmp_path):
+    labels = kidneys / "labelsTr"
+    for arguments in (
+        ["check", kidneys, "--jobs", 1],
+        ["fingerprint", kidneys, "-w", tmp_path / "work", "--jobs", 1],
+        ["status", "-w", tmp_path / "work"],
+        ["evaluate", labels, kidneys, "--jobs", 1],
+    ):
+        code = (
+            "import sys\nsys.modules['torch'] = None  # importing it fails\n"
+            f"import autoseg.cli.main as cli\nsys.argv = ['autoseg', *{[str(one) for one in arguments]}]\n"
+            "try:\n    cli.main()\nexcept SystemExit as ended:\n    sys.exit(ended.code)"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (arguments, ran.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from autoseg.dataset import read_image
-from autoseg.inference import Predictor
+from autoseg.inference.predictor import Predictor
 
 
 def voxels(path) -> np.ndarray:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autoseg.inference import read_model
+from autoseg.inference.model import read_model
 
 
 def test_what_is_shown_of_a_trained_model(finished):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.dataset import Description, Labels
-from autoseg.inference import Model, Predictor, write_model
-from autoseg.inference.model import WEIGHTS
+from autoseg.inference.model import WEIGHTS, Model, write_model
+from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.plan import Budget, Plan, Stage
 from autoseg.plan.inference import Inference

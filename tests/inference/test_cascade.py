@@ -13,8 +13,10 @@ from torch import nn
 from autoseg.dataset import Case, Image, Labels, read_label_map, write_image
 from autoseg.errors import ModelError
 from autoseg.geometry import plain_grid
-from autoseg.inference import Predictor, predict_cases, write_model
+from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import find_way
+from autoseg.inference.model import write_model
+from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.plan.previous import CropAround, Mask, Previous
 from autoseg.preprocessing import prepare_image
@@ -183,7 +185,7 @@ def test_the_memory_is_that_of_the_stage_that_takes_most(make_plan, make_stage, 
         asked.append((stage, tuple(prepared), used))
         return find_way(stage, dataset, native, prepared, device, used, limit, several)
 
-    monkeypatch.setattr("autoseg.inference.folder.find_way", watched)
+    monkeypatch.setattr("autoseg.inference.way.find_way", watched)
     path = tmp_path / "images" / "case_0000.nii.gz"
     write_image(path, image.array[0], image.grid)
     predict_cases(predictor, [Case("case", (path,), None)], tmp_path / "out")

@@ -17,8 +17,11 @@ from torch import nn
 
 from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
 from autoseg.errors import AutosegError
-from autoseg.inference import folder, predict_cases, read_labels
+from autoseg.inference import folder
+from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import Way
+from autoseg.inference.record import read_labels
+from autoseg.inference.team import Team
 from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 
 SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
@@ -431,7 +434,7 @@ def test_with_little_memory_the_same_is_predicted(predictor, tmp_path, monkeypat
     cases = find_cases([tmp_path / "in"], 1)
     predict_cases(predictor, cases, tmp_path / "out", probabilities=True)
     frugal = Way(read_ahead=False, sums_on_disk=True, host_bytes=1)
-    monkeypatch.setattr(folder, "find_way", lambda *_: frugal)
+    monkeypatch.setattr("autoseg.inference.way.find_way", lambda *_: frugal)
     predict_cases(predictor, cases, tmp_path / "frugal", probabilities=True)
     for name in ("scan", "other"):
         one, other = (np.load(tmp_path / where / f"{name}.npz")["probabilities"] for where in ("out", "frugal"))
@@ -474,12 +477,12 @@ def test_several_models_are_averaged_on_the_images_own_grid(make_predictor, tmp_
     """Of other voxel sizes; by hand from what each says alone."""
     for name in ("a", "b"):
         write(tmp_path / "in" / f"{name}_0000.nii.gz", direction=OBLIQUE, seed=ord(name))
-    members = [
+    members = (
         make_predictor([Sure(-30.0)], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7)),
         make_predictor([Sure(50.0)], patch=(4, 4, 4), spacing_mm=(2.0, 1.6, 1.4)),
-    ]
+    )
     cases = find_cases([tmp_path / "in"], 1)
-    outcome = predict_cases(members, cases, tmp_path / "out", probabilities)
+    outcome = predict_cases(Team(members), cases, tmp_path / "out", probabilities)
     assert (outcome.predicted, outcome.failures) == (2, [])
     for name in ("a", "b"):
         image = read_image(tmp_path / "in" / f"{name}_0000.nii.gz")
@@ -493,7 +496,7 @@ def test_several_models_are_averaged_on_the_images_own_grid(make_predictor, tmp_
                 np.testing.assert_allclose(stored["probabilities"], mean, rtol=0, atol=1e-3)
     record = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert (record["stage"], record["folds"], record["postprocessing"]) == ("net + net", 2, [])
-    again = predict_cases(members, cases, tmp_path / "out", probabilities)
+    again = predict_cases(Team(members), cases, tmp_path / "out", probabilities)
     assert (again.predicted, again.kept) == (0, 2)
     with pytest.raises(AutosegError, match=r"another model \(stage: net \+ net there, net now\)"):
         predict_cases(members[0], cases, tmp_path / "out")
@@ -502,7 +505,7 @@ def test_several_models_are_averaged_on_the_images_own_grid(make_predictor, tmp_
 def test_models_of_other_labels_are_not_averaged(make_predictor, tmp_path):
     other = make_predictor(labels=Labels(values={"background": 0, "liver": 7}))
     with pytest.raises(AutosegError) as error:
-        predict_cases([make_predictor(), other], [], tmp_path)
+        predict_cases(Team((make_predictor(), other)), [], tmp_path)
     assert str(error.value) == "net + net: trained on other channels or labels. Average models of one dataset."
 
 
@@ -513,9 +516,9 @@ def test_rules_are_applied_and_recorded(make_predictor, tmp_path):
     largest = np.argsort(-np.bincount(numbers[numbers > 0]))[:4]
     means = ndi.mean(1 / (1 + np.exp((150 - array) / 50)), numbers, largest)
     least = float(np.sort(means)[1]) + 1e-4
-    rules = [KeepLargest(target="kidney", count=4), RemoveUncertain(target="kidney", least_probability=least)]
+    rules = (KeepLargest(target="kidney", count=4), RemoveUncertain(target="kidney", least_probability=least))
     cases = find_cases([tmp_path / "scan_0000.nii.gz"], 1)
-    assert predict_cases(predictor, cases, tmp_path / "out", rules=rules).failures == []
+    assert predict_cases(Team((predictor,), rules), cases, tmp_path / "out").failures == []
     expected = np.where(np.isin(numbers, largest[means > least]), 7, 0)
     assert count > 4 and len(largest[means > least]) == 2
     np.testing.assert_array_equal(read_label_map(tmp_path / "out" / "scan.nii.gz")[0], expected)

@@ -11,8 +11,16 @@ import torch
 
 import autoseg
 from autoseg.errors import ModelError
-from autoseg.inference import describe_machine, is_trained, model, read_model, write_model
-from autoseg.inference.model import DESCRIPTION, WEIGHTS, read_weights
+from autoseg.inference import model
+from autoseg.inference.model import (
+    DESCRIPTION,
+    WEIGHTS,
+    describe_machine,
+    is_trained,
+    read_model,
+    read_weights,
+    write_model,
+)
 
 TENSORS = {"a": torch.arange(6).reshape(2, 3).float(), "b": torch.tensor(2.5), "c": torch.ones(4, 6).T}
 
@@ -32,7 +40,7 @@ def test_a_model_is_there_when_its_weights_are(tmp_path, make_plan, describe, mo
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model, "save_file", killed)
+    monkeypatch.setattr("safetensors.torch.save_file", killed)
     with pytest.raises(KeyboardInterrupt):
         write_model(tmp_path, describe(make_plan()), TENSORS)
     assert [path.name for path in tmp_path.iterdir()] == [DESCRIPTION]

@@ -11,9 +11,9 @@ from torch import nn
 from autoseg.dataset import Image, Labels, Region
 from autoseg.errors import AutosegError, ModelError
 from autoseg.geometry import Grid, plain_grid
-from autoseg.inference import Predictor
+from autoseg.inference.loading import model_folders
 from autoseg.inference.model import WEIGHTS, read_weights
-from autoseg.inference.predictor import model_folders
+from autoseg.inference.predictor import Predictor
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.plan import Budget
 

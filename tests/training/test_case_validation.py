@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from autoseg.dataset import read_label_map
-from autoseg.inference import Model, Predictor
+from autoseg.inference.model import Model
+from autoseg.inference.predictor import Predictor
 from autoseg.training import validate_cases
 
 

@@ -12,6 +12,7 @@ from autoseg.dataset import Dataset, make_folds
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.fingerprint import write_fingerprint
 from autoseg.workflow.folds import ask_folds
+from autoseg.workflow.lr_range import measure_rate_range
 from autoseg.workflow.pipeline import chosen_folds
 from autoseg.workflow.preparation import preprocess
 
@@ -39,6 +40,19 @@ def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
     assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": patients, "stratify": False}
     with pytest.raises(WorkspaceError, match="no fold 3: this dataset has folds 0 to 2"):
         chosen_folds(dataset, workspace, [3])
+
+
+def test_a_range_test_keeps_to_them(dataset, plan, workspace, patients, monkeypatch):
+    ask_folds(dataset, workspace, group_by=patients)
+
+    def seen(job, *_):
+        raise KeyboardInterrupt([case.name for case in job.validation])
+
+    monkeypatch.setattr("autoseg.workflow.lr_range.find_rate_range", seen)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        measure_rate_range(dataset, plan, "3d_fullres", 0, workspace, device="cpu", workers=0, jobs=1)
+    assert raised.value.args[0] == list(workspace.folds_of(dataset)[0].validation)
+    assert len(raised.value.args[0]) != len(make_folds(dataset)[0].validation)
 
 
 def test_asking_again_replaces_them_and_asking_nothing_does_not(dataset, workspace, patients):

@@ -46,7 +46,7 @@ def shares(name: str, wrong: int) -> np.ndarray:
     return np.stack((1 - kidney, kidney, np.zeros_like(kidney)))
 
 
-def fake_cases(plan, stage: str, names, workspace) -> list[SimpleNamespace]:
+def fake_cases(workspace, plan, stage: str, names) -> list[SimpleNamespace]:
     """Prepared cases as far as they are looked at."""
     return [SimpleNamespace(name=name, placement=SimpleNamespace(grid=GRID), stage=stage) for name in names]
 
@@ -70,7 +70,7 @@ class Handmade:
         for name in wrong:
             for fold in (0, 1):
                 self.add(name, fold)
-        monkeypatch.setattr(pairing, "_cases", fake_cases)
+        monkeypatch.setattr(Workspace, "open_prepared", fake_cases)
         monkeypatch.setattr(pairing.Predictor, "load", staticmethod(lambda folder, device: folder))
         monkeypatch.setattr(pairing, "_predict", self.predict)
 

@@ -11,7 +11,6 @@ import pytest
 
 from autoseg.dataset import Fold
 from autoseg.evaluation import Measures, Scores
-from autoseg.inference import model as models
 from autoseg.plan import with_settings
 from autoseg.workflow import trained
 from autoseg.workflow.status import Forecast, JobState, expected_minutes, forecast, list_states
@@ -76,10 +75,6 @@ def test_a_forecast_of_what_is_measured(begun, workspace):
     unknown = ("preprocessing", "training of 1 model", "validation", "predictions for pairs of stages")
     assert forecast(workspace, begun, both, both) == Forecast(20, 3, 9, unknown)
     assert forecast(workspace, begun, [], ["2d"]) == Forecast(0, 0, 9, ("preprocessing",))
-
-
-def test_files_are_called_as_models_call_them():
-    assert trained.MODEL == (models.WEIGHTS, models.DESCRIPTION)
 
 
 def test_torch_is_not_needed():

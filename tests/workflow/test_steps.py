@@ -11,7 +11,7 @@ import pytest
 
 from autoseg.dataset import Dataset, generate_kidneys, make_folds, read_label_map, write_label_map
 from autoseg.errors import AutosegError, TrainingError, UntrainedStage, WorkspaceError
-from autoseg.inference import is_trained, read_model
+from autoseg.inference.model import is_trained, read_model
 from autoseg.plan import with_settings
 from autoseg.workflow import facts, fitting
 from autoseg.workflow.facts import fingerprint_in_workspace

@@ -1,0 +1,94 @@
+"""The cases to predict into a folder: where their label maps go, and which are there already.
+
+Comes in: cases, a folder, and what is recorded of it. Goes out: a `Job` a case; of those, the ones that are to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.dataset import Case, split_ending
+from autoseg.errors import AutosegError
+from autoseg.inference.record import describe_images, is_made, read_record
+from autoseg.progress import Step
+
+Failures = dict[Path, str]  # label map → what went wrong
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case to predict.
+
+    Attributes:
+        case: the case.
+        target: file of its label map.
+        probabilities: whether they are written, too.
+    """
+
+    case: Case
+    target: Path
+    probabilities: bool
+
+    @property
+    def shares(self) -> Path:
+        """The file of its probabilities."""
+        return self.target.parent / f"{self.case.name}.npz"
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is made of it."""
+        return [self.target, self.shares] if self.probabilities else [self.target]
+
+
+def list_jobs(cases: Sequence[Case], output: Path, file_ending: str | None, probabilities: bool) -> list[Job]:
+    """A job a case.
+
+    Args:
+        cases: their names become the names of the files.
+        output: folder for the label maps.
+        file_ending: of the label maps; None gives each the ending of its image.
+        probabilities: whether they are written, too.
+
+    Raises:
+        AutosegError: a label map would take the place of one of the images.
+    """
+    jobs = [Job(case, output / f"{case.name}{file_ending or _ending(case)}", probabilities) for case in cases]
+    images = {path.resolve() for case in cases for path in case.images}
+    for job in jobs:
+        if job.target.resolve() in images:
+            raise AutosegError(
+                f"{job.target}: one of the images to predict, and its label map would get the same name. "
+                "Give another output folder."
+            )
+    return jobs
+
+
+def list_undone(jobs: Sequence[Job], step: Step, failures: Failures) -> list[Job]:
+    """What is not there yet; the rest is told to be done, or to have failed."""
+    recorded = read_record(jobs[0].target.parent).files if jobs else {}
+    undone = []
+    for job in jobs:
+        with noted(job, failures):
+            if not is_made(job.files, describe_images(job.case.images), recorded):
+                undone.append(job)
+                continue
+        step(1, job.case.name)
+    return undone
+
+
+@contextmanager
+def noted(job: Job, failures: Failures) -> Iterator[None]:
+    """Inside, what is wrong with a case is noted and stops nothing."""
+    try:
+        yield
+    except AutosegError as problem:
+        failures[job.target] = str(problem)
+    except MemoryError:
+        failures[job.target] = "the memory ran out. Predict it alone, on a machine with more, or cut the image."
+
+
+def _ending(case: Case) -> str:
+    return split_ending(case.images[0].name)[1]
