@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,8 +35,11 @@ from autoseg.cli.results import show_model, show_selection
 from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
+    from autoseg.plan import Plan
     from autoseg.workflow.engine import Outcome
+    from autoseg.workflow.pipeline import ModelJob
     from autoseg.workflow.status import Forecast
+    from autoseg.workflow.workspace import Workspace
 
 
 def run(
@@ -72,7 +76,8 @@ def run(
     """Checks, fingerprints, plans, preprocesses, trains, scores and selects, skipping what is done.
 
     Without --stage every stage of the plan is trained; without --folds the best of what is trained is selected at the
-    end. Interrupted, it is continued by the same command.
+    end. Interrupted, it is continued by the same command. A model that fails stops only those that build on it; what
+    failed is listed at the end, with exit code 2.
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
@@ -80,7 +85,6 @@ def run(
     from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
     from autoseg.workflow.selecting import select
-    from autoseg.workflow.status import forecast
     from autoseg.workflow.trained import trained_folds
 
     asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
@@ -96,15 +100,7 @@ def run(
     plan = plan_dataset(opened, space, request, name, jobs, progress)
     say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
     todo = list_jobs(opened, plan, space, stage, asked)
-    for job in todo:
-        length = plan.stages[job.stage].training
-        count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
-        time = f"{count:g} {unit}{'s' * (count != 1)}"
-        say(f"  {job.stage}, fold {job.fold}: {'trained already' if job.done else f'to train, {time}'}")
-    undone = [job.stage for job in todo if not job.done]
-    if undone:
-        stages = list(dict.fromkeys(job.stage for job in todo))
-        say(f"  {time_needed(forecast(space, plan, undone, stages if asked is None and len(stages) > 1 else ()))}")
+    show_jobs(todo, plan, space, selects=asked is None)
     if dry_run:
         return
     tasks = make_tasks(todo, opened, plan, space, workers, jobs, progress)
@@ -122,6 +118,20 @@ def run(
     must_be_done(engine(tasks), len(tasks))
     if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
         show_selection(select(opened, plan, space, several[0] if several else where, jobs, progress), space)
+
+
+def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
+    """A line a model, and about how long the rest will take."""
+    from autoseg.workflow.status import forecast
+
+    for job in todo:
+        length = plan.stages[job.stage].training
+        count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
+        time = f"{count:g} {unit}{'s' * (count != 1)}"
+        say(f"  {job.name}: {'trained already' if job.done else f'to train, {time}'}")
+    if undone := [job.stage for job in todo if not job.done]:
+        stages = list(dict.fromkeys(job.stage for job in todo))
+        say(f"  {time_needed(forecast(space, plan, undone, stages if selects and len(stages) > 1 else ()))}")
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

@@ -161,22 +161,22 @@ class _Board:
 
 
 class _Worker:
-    """A process that does tasks on a device; a new one takes its place when it dies."""
+    """A device, and the process that does tasks on it; a dead one is replaced."""
 
     def __init__(self, device: str, logs: Path) -> None:
-        self.device, self.task = device, None
-        self._logs = logs
-        self._start()
-
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, self.device, os.getpid()))
-        self._process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        self.device, self._logs = device, logs
+        self.task: Task | None = None
+        self.pipe: Connection
+        self._process: Any = None
 
     def give(self, task: Task) -> Path:
         """Hands out a task; returns its log."""
+        if self._process is None:
+            context: Any = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
+            self.pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_work, args=(theirs, self.device, os.getpid()))
+            self._process.start()
+            theirs.close()  # so that the end of the process is the end of the pipe
         self.task = task
         log = self._logs / f"{task.name.replace(', ', '_').replace(' ', '_')}.log"
         with suppress(OSError):  # a dead process is noticed when it is heard
@@ -191,7 +191,8 @@ class _Worker:
         except (EOFError, OSError):
             self._process.join()
             problem = f"its process ended (exit code {self._process.exitcode})"
-            self._start()
+            self.pipe.close()
+            self._process = None
         return problem
 
     def ask_to_stop(self) -> None:
@@ -200,6 +201,8 @@ class _Worker:
 
     def end(self) -> None:
         """Dismisses it if it is idle, ends it if it is not."""
+        if self._process is None:
+            return
         if self.task is not None:
             self._process.kill()
         self.pipe.close()
@@ -211,18 +214,24 @@ def _work(pipe: Connection, device: str, parent: int) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    with suppress(EOFError, OSError):
-        while True:
+    while True:
+        try:
             work, log = pipe.recv()
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8") as file:
-                for stream in (sys.stdout, sys.stderr):
-                    stream.flush()
-                for number in (1, 2):
-                    os.dup2(file.fileno(), number)
-            logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", force=True)
-            logging.getLogger("autoseg").setLevel(logging.INFO)
-            pipe.send(_problem(work, device, log))
+        except (EOFError, OSError):
+            return
+        _write_to(log)
+        pipe.send(_problem(work, device, log))
+
+
+def _write_to(log: Path) -> None:
+    """What this process and those that it starts write to a terminal goes to a file from now on."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            stream.flush()
+            os.dup2(file.fileno(), number)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", force=True)
+    logging.getLogger("autoseg").setLevel(logging.INFO)
 
 
 def _problem(work: Callable[[str], Any], device: str, log: Path) -> str | None:
