@@ -1,10 +1,10 @@
 """A cascade against its low-resolution stage, and a chain of stages on real label maps.
 
-    python benchmarks/cascade.py [--cases 8] [--memory 0.6] [--iterations 400] [--work FOLDER] [-o FOLDER]
+    python benchmarks/cascade.py [--cases 8] [--memory 1] [--iterations 400] [--work FOLDER] [-o FOLDER]
     python benchmarks/cascade.py --labels FOLDER [--cases 4] [--memory 1] [--iterations 20] …
 
-Without --labels: generates CT-like data (benchmarks/kits_like.py), large enough beside the memory that the planner
-derives 3d_lowres and 3d_cascade; adds a stage that is trained on crops, 20 mm around what 3d_lowres found; trains all
+Without --labels: generates CT-like data (benchmarks/kits_like.py), plans for it with --memory GB and then with less,
+until the planner derives a 3d_lowres of voxels four times larger and a 3d_cascade; adds a stage that is trained on crops, 20 mm around what 3d_lowres found; trains all
 folds of the three for a fixed number of iterations with 8 features; compares their Dice over all cases, each by the
 fold that did not see it, and lists how large the crops are and what true labels they lose. About 40 minutes on two
 free cores.
@@ -47,6 +47,7 @@ LOW, CASCADE, CROP = STAGES = ("3d_lowres", "3d_cascade", "3d_crop")
 MARGIN_MM = 20.0
 FEATURES = (8, 16, 32, 64, 80, 80, 80)
 EPOCHS = 4
+COARSER = 4.0  # times larger voxels
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    cases, memory, iterations = (4, 1.0, 20) if arguments.labels else (8, 0.6, 400)
+    cases, memory, iterations = (4, 1.0, 20) if arguments.labels else (8, 1.0, 400)
     cases, memory = arguments.cases or cases, arguments.memory or memory
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
@@ -93,10 +94,7 @@ def main() -> None:
 
 def planned(dataset: Dataset, workspace: Workspace, memory: float, iterations: int) -> Plan:
     """The derived chain with a stage on crops, each trained briefly by a narrow network."""
-    autoseg("plan", dataset.path, "-w", workspace.path, "--device", "cpu", "--memory", memory, "--name", "derived")
-    plan = workspace.read_plan("derived")
-    if LOW not in plan.stages:
-        sys.exit(f"The plan has no {LOW}: with less memory (--memory) it will.")
+    plan = derived(dataset, workspace, memory)
     previous = Previous(stage=LOW, as_channels=False, crop=CropAround(margin_mm=MARGIN_MM))
     stages = {name: plan.stages[name] for name in (LOW, CASCADE)}
     stages[CROP] = plan.stages["3d_fullres"].model_copy(update={"previous": previous})
@@ -119,6 +117,21 @@ def planned(dataset: Dataset, workspace: Workspace, memory: float, iterations: i
             }
         )
     return plan.model_copy(update={"name": "chain", "stages": stages, "decisions": {}})
+
+
+def derived(dataset: Dataset, workspace: Workspace, memory: float) -> Plan:
+    """By nnU-Net's rules, for as little memory as it takes until the low resolution differs enough to be one."""
+    for _ in range(8):
+        name = f"derived_{memory:.2f}"
+        autoseg("plan", dataset.path, "-w", workspace.path, "--preset", "nnunet", "--device", "cpu",
+                "--memory", f"{memory:.2f}", "--name", name)  # fmt: skip
+        plan = workspace.read_plan(name)
+        if LOW in plan.stages:
+            low, full = (np.prod(plan.stages[one].preprocessing.spacing_mm) for one in (LOW, CASCADE))
+            if low >= COARSER * full:
+                return plan
+        memory *= 0.7
+    sys.exit("The images are too small beside the memory for a cascade: begin with less memory (--memory).")
 
 
 def compared(plan: Plan, workspace: Workspace) -> dict[str, object]:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoseg.errors import AutosegError, TrainingStopped
-from autoseg.training.interruption import interruption
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +95,8 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
     """
 
     def run(tasks: Sequence[Task]) -> Outcome:
+        from autoseg.training.interruption import interruption  # with it comes torch, which the processes may not need
+
         board = _Board(tasks, told)
         workers = [_Worker(device, logs) for device in devices]
         asked_them = False
