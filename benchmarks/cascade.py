@@ -4,14 +4,14 @@
     python benchmarks/cascade.py --labels FOLDER [--cases 4] [--memory 1] [--iterations 20] …
 
 Without --labels: generates CT-like data (benchmarks/kits_like.py), plans for it with --memory GB and then with less,
-until the planner derives a 3d_lowres of voxels four times larger and a 3d_cascade; adds a stage that is trained on crops, 20 mm around what 3d_lowres found; trains all
-folds of the three for a fixed number of iterations with 8 features; compares their Dice over all cases, each by the
-fold that did not see it, and lists how large the crops are and what true labels they lose. About 40 minutes on two
-free cores.
+until the planner derives a 3d_lowres of voxels four times larger and a 3d_cascade; adds a stage that is trained on
+crops, 20 mm around what 3d_lowres found; trains all folds of the three for a fixed number of iterations with 8
+features; compares their Dice over all cases, each by the fold that did not see it, and lists how large the crops are
+and what true labels they lose. Estimated at 40 minutes on two free cores; the page tells what it took.
 
 With --labels: takes real label maps on their grids (FOLDER/case_*/segmentation.nii.gz, as in KiTS19), simulates the
 intensities of CT for them, and takes the same chain through plan, a brief training and the prediction of a case that
-none of the models saw. That it runs is what it shows, the Dice of so brief a training is not. About 20 minutes.
+none of the models saw. That it runs is what it shows, the Dice of so brief a training is not. Estimated at 20 minutes.
 
 Writes benchmarks/results/cascade.md and .json, or cascade_real.md and .json. With --work a second call goes on where
 the first was interrupted.

@@ -6,7 +6,7 @@ A tiny generated dataset and a plan of two stages, of which the second uses the 
 channels, crop and mask: five folds of both, pairs, selection, postprocessing, all by one command with fixed epochs.
 SIGKILL comes at random moments, spread over the command's phases by when what they write appears, and the command is
 repeated until it ends by itself; workspaces are begun anew until there were enough kills. Compared are the weights of
-every model, the scores of every fold and pair, and the selection, byte by byte. Ten to twenty minutes on two cores.
+every model, the scores of every fold and pair, and the selection, byte by byte. Estimated at 10 to 20 minutes.
 Writes benchmarks/results/kills_of_run.md.
 """
 
