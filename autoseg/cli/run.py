@@ -37,6 +37,9 @@ from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
     from autoseg.plan import Plan
+    from autoseg.workflow.engine import Outcome
+    from autoseg.workflow.pipeline import ModelJob
+    from autoseg.workflow.status import Forecast
     from autoseg.workflow.workspace import Workspace
 
 
@@ -51,6 +54,13 @@ def run(
     group_by: GroupBy = None,
     stratify: Stratify = False,
     device: Device = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cuda:0,cuda:1,…|all",
+            help="Trains as many models at a time, one on each; what they say goes to files. [default: one at a time]",
+        ),
+    ] = None,
     memory: Memory = None,
     minutes: Minutes = None,
     preset: Preset = None,
@@ -68,17 +78,22 @@ def run(
     """Checks, fingerprints, plans, preprocesses, trains, scores and selects, skipping what is done.
 
     Without --stage every stage of the plan is trained; without --folds the best of what is trained is selected at the
-    end. Interrupted, it is continued by the same command.
+    end. Interrupted, it is continued by the same command. A model that fails stops only those that build on it; what
+    failed is listed at the end, with exit code 2.
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
+    from autoseg.workflow.engine import in_turn, on_devices
     from autoseg.workflow.folds import ask_folds, in_asked_folds
-    from autoseg.workflow.pipeline import chosen_folds, list_jobs, plan_dataset, run_job
+    from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
     from autoseg.workflow.selecting import select
     from autoseg.workflow.trained import trained_folds
 
     asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
-    request = make_request(device, memory, minutes, settings, like, preset, timings, labels)
+    if device and devices:
+        raise typer.BadParameter("give --device or --devices, not both")
+    kind = device if devices is None else parse_devices(devices)[0].partition(":")[0]
+    request = make_request(kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     if dry_run:
@@ -90,29 +105,80 @@ def run(
     plan = plan_dataset(opened, space, request, name, jobs, progress)
     say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
     todo = list_jobs(opened, plan, space, stage, asked)
+    show_jobs(todo, plan, space, selects=asked is None)
+    if dry_run:
+        return
+    tasks = make_tasks(todo, opened, plan, space, workers, jobs, progress)
+    where = unless_auto(device)
+    several = () if devices is None else parse_devices(devices)
+
+    def told(task: str, state: str) -> None:
+        if state != "done" or several:
+            say(f"{task}: {state}")
+        for job in todo:
+            if state == "done" and job.name == task:
+                show_model(opened, space.fold_folder(plan, job.stage, job.fold))
+
+    engine = on_devices(several, space.logs_folder(name), told) if several else in_turn(where, told)
+    must_be_done(engine(tasks), len(tasks))
+    if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
+        show_selection(select(opened, plan, space, several[0] if several else where, jobs, progress), space)
+
+
+def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
+    """A line a model, and about how long the rest will take."""
+    from autoseg.workflow.status import forecast
+
     for job in todo:
         length = plan.stages[job.stage].training
         count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
         time = f"{count:g} {unit}{'s' * (count != 1)}"
-        say(f"  {job.stage}, fold {job.fold}: {'trained already' if job.done else f'to train, {time}'}")
-    total = time_to_train(space, plan, [job.stage for job in todo if not job.done])
-    if total:
-        say(f"  {total}, besides preprocessing and scoring")
-    if dry_run:
+        say(f"  {job.name}: {'trained already' if job.done else f'to train, {time}'}")
+    if undone := [job.stage for job in todo if not job.done]:
+        stages = list(dict.fromkeys(job.stage for job in todo))
+        say(f"  {time_needed(forecast(space, plan, undone, stages if selects and len(stages) > 1 else ()))}")
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """The devices to keep busy, all of one kind."""
+    from autoseg.networks.devices import find_device
+
+    if text == "all":
+        import torch
+
+        return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or ("cpu",)
+    named = tuple(name.strip() for name in text.split(","))
+    kinds = {find_device(name).type for name in named}
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"'{text}' are of several kinds, and a plan is for one", param_hint="--devices")
+    return named
+
+
+def must_be_done(outcome: Outcome, count: int) -> None:
+    """Refuses to go on when a task failed; the message names every one.
+
+    Raises:
+        AutosegError: one did.
+    """
+    from autoseg.errors import AutosegError
+
+    if not outcome.failed:
         return
-    where = unless_auto(device)
-    for job in todo:
-        show_model(opened, run_job(job, opened, plan, space, where, workers, jobs, progress))
-    if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
-        show_selection(select(opened, plan, space, where, jobs, progress), space)
+    failures = "\n".join(f"{name}: {problem}" for name, problem in outcome.failed.items())
+    waiting = f"; not begun, for they build on those: {'; '.join(outcome.blocked)}" if outcome.blocked else ""
+    raise AutosegError(
+        f"{failures}\n{len(outcome.failed)} of {count} jobs failed{waiting}. Mend that and run the same command again; "
+        "what is done is kept."
+    )
 
 
-def time_to_train(space: Workspace, plan: Plan, stages: Sequence[str]) -> str:
-    """How long models of these stages train in all; nothing where nobody knows."""
-    from autoseg.workflow.status import expected_minutes
-
-    known = [minutes for stage in stages if (minutes := expected_minutes(space, plan, stage)) is not None]
-    if not known:
-        return ""
-    more = f", and {len(stages) - len(known)} models more" * (len(known) < len(stages))
-    return f"about {in_time(sum(known))} of training in all{more}"
+def time_needed(found: Forecast) -> str:
+    """A forecast in words; what nobody knows is named."""
+    told = {
+        "training in all": found.training,
+        "validation": found.validation,
+        "predictions for pairs of stages": found.pairs,
+    }
+    known = [f"{in_time(minutes)} of {what}" for what, minutes in told.items() if minutes]
+    about = f"about {', '.join(known)}; " if known else ""
+    return f"{about}not counted: {', '.join(found.unknown)}"

@@ -1,13 +1,14 @@
 """The whole path: check, fingerprint, plan, preprocess, train, score, skipping what is done.
 
 Comes in: a dataset, a workspace, and what is asked of the plan. Goes out: a list of jobs, one a
-model; run one after another, they leave trained and scored models in the workspace.
+model, and as tasks for an engine, which leave trained and scored models in the workspace.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.training import processes
+from autoseg.workflow.engine import Task
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
 from autoseg.workflow.fitting import is_finished, train
 from autoseg.workflow.out_of_fold import must_be_validated, stages_before
@@ -34,6 +36,11 @@ class ModelJob(NamedTuple):
     stage: str
     fold: int | str
     done: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"{self.stage}, fold {self.fold}"
 
 
 def plan_dataset(
@@ -105,6 +112,45 @@ def chosen_folds(dataset: Dataset, workspace: Workspace, folds: Sequence[int | s
     return chosen
 
 
+def make_tasks(
+    todo: Sequence[ModelJob],
+    dataset: Dataset,
+    plan: Plan,
+    workspace: Workspace,
+    workers: int | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Task]:
+    """Jobs as an engine takes them: before the first model of a stage, one that prepares the cases for it.
+
+    No two prepare cases at once, for they may be the same cases, and take all cores.
+
+    Args:
+        todo: as `list_jobs` lists them.
+        dataset: has the cases.
+        plan: has the stages.
+        workspace: where all goes.
+        workers: processes that load patches for one model.
+        jobs: processes that prepare cases.
+        progress: told of all; it must be importable by name where an engine uses other processes.
+    """
+    tasks: list[Task] = []
+    trained: dict[str, list[str]] = {}
+    for job in todo:
+        preparing = f"cases for {job.stage}"
+        if job.stage not in trained:
+            before = stages_before(plan, job.stage)
+            needs = tuple(name for stage in before for name in trained.get(stage, ()))
+            earlier = tuple(f"cases for {stage}" for stage in trained)
+            asks = not all(one.done for one in todo if one.stage == job.stage)
+            prepare = partial(_prepare, dataset, plan, job.stage, workspace, jobs, progress, asks)
+            tasks.append(Task(preparing, prepare, needs, earlier))
+        fit = partial(_train, plan, job.stage, job.fold, workspace, workers, progress)
+        tasks.append(Task(job.name, fit, (preparing,)))
+        trained.setdefault(job.stage, []).append(job.name)
+    return tasks
+
+
 def run_job(
     job: ModelJob,
     dataset: Dataset,
@@ -123,12 +169,37 @@ def run_job(
     Returns:
         The model's folder.
     """
-    if device or not job.done:
+    _prepare(dataset, plan, job.stage, workspace, jobs, progress, not job.done, device)
+    return train(plan, job.stage, job.fold, workspace, device, workers, progress, tensorboard)
+
+
+def _prepare(
+    dataset: Dataset,
+    plan: Plan,
+    stage: str,
+    workspace: Workspace,
+    jobs: int | None,
+    progress: Progress,
+    trains: bool,
+    device: str | None,
+) -> None:
+    if trains:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     if processes.rank() == 0:
-        preprocess(dataset, plan, job.stage, workspace, jobs, progress)
+        preprocess(dataset, plan, stage, workspace, jobs, progress)
     processes.wait()
-    return train(plan, job.stage, job.fold, workspace, device, workers, progress, tensorboard)
+
+
+def _train(
+    plan: Plan,
+    stage: str,
+    fold: int | str,
+    workspace: Workspace,
+    workers: int | None,
+    progress: Progress,
+    device: str | None,
+) -> None:
+    train(plan, stage, fold, workspace, device, workers, progress)
 
 
 def _in_order(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -81,6 +82,7 @@ def select(
     made_from = _made_from(plan, workspace, compared)
     path = workspace.selection_file(plan.name)
     if path.is_file() and (before := read_selection(path)).made_from == made_from:
+        _forget_probabilities(plan, workspace)
         return before
     references = {case.name: case.label for case in dataset.cases if case.label is not None}
     _must_have(references, compared.folds, workspace)
@@ -106,6 +108,7 @@ def select(
         made_from=made_from,
     )
     write_selection(path, selection)
+    _forget_probabilities(plan, workspace)
     return selection
 
 
@@ -190,6 +193,11 @@ def _dice(scores: Scores, like: Scores | None = None) -> NDArray[np.float64]:
     """(cases, targets), NaN where a case does not count; the cases in the order of another's."""
     values: NDArray[np.float64] = scores.table().loc[list((like or scores).cases)].to_numpy(np.float64)
     return values
+
+
+def _forget_probabilities(plan: Plan, workspace: Workspace) -> None:
+    """They are many times larger than the label maps, which are there."""
+    shutil.rmtree(workspace.ensembles_folder(plan.name) / "probabilities", ignore_errors=True)
 
 
 def _made_from(plan: Plan, workspace: Workspace, compared: Compared) -> str:

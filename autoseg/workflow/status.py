@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from autoseg.files import read_json
 from autoseg.inference.model import DESCRIPTION, is_trained
 from autoseg.plan import Plan
-from autoseg.workflow.trained import validation_scores
+from autoseg.workflow.trained import SCORES, is_scored, validation_scores
 from autoseg.workflow.workspace import Workspace
 
 
@@ -71,6 +71,61 @@ def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | No
     last_rows = [_last_row(folder) for folder in folders if not is_trained(folder)]
     known += [row["minutes"] / row["share"] for row in last_rows if row.get("share")]
     return median(known) if known else None
+
+
+class Forecast(NamedTuple):
+    """About how long what is not done takes, minutes; 0 for what is done, and for what nobody knows.
+
+    Attributes:
+        training: of all models.
+        validation: predicting and scoring their validation cases, as long as others of their stage took.
+        pairs: predicting the validation cases of all folds once more by every stage, for pairs of stages.
+        unknown: what is not counted in these.
+    """
+
+    training: float
+    validation: float
+    pairs: float
+    unknown: tuple[str, ...]
+
+
+def forecast(workspace: Workspace, plan: Plan, undone: Sequence[str], paired: Sequence[str] = ()) -> Forecast:
+    """How long a run may take, told from what was measured in the workspace.
+
+    Args:
+        workspace: has the models that are done.
+        plan: has the stages.
+        undone: the stage of every model that is to be trained.
+        paired: stages that will be compared in pairs, all folds of each; none where there are no pairs to predict.
+    """
+    trainings = [expected_minutes(workspace, plan, stage) for stage in undone]
+    took = {stage: validation_minutes(workspace, plan, stage) for stage in {*undone, *paired}}
+    folds = len(workspace.fold_numbers())
+    unknown = ["preprocessing"]
+    if lacking := trainings.count(None):
+        unknown.append(f"training of {lacking} model{'s' * (lacking != 1)}")
+    if any(took[stage] is None for stage in undone):
+        unknown.append("validation")
+    if paired and (not folds or any(took[stage] is None for stage in paired)):
+        unknown.append("predictions for pairs of stages")
+    return Forecast(
+        sum(minutes or 0.0 for minutes in trainings),
+        sum(took[stage] or 0.0 for stage in undone),
+        sum(folds * (took[stage] or 0.0) for stage in paired),
+        tuple(unknown),
+    )
+
+
+def validation_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | None:
+    """How long a fold's validation cases of a stage took others of its folds, told from the age of the files."""
+    folders = [folder for folder in sorted(workspace.stage_folder(plan, stage).glob("fold_*")) if is_scored(folder)]
+    seconds = [_changed(folder / SCORES) - _changed(folder / DESCRIPTION) for folder in folders]
+    known = [one / 60 for one in seconds if one >= 0]
+    return median(known) if known else None
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float | None) -> JobState:

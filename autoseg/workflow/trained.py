@@ -16,10 +16,14 @@ VALIDATION = "validation"  # in a fold's folder, what its model predicts for its
 SCORES = f"{VALIDATION}/scores.json"
 
 
+def is_scored(folder: Path) -> bool:
+    """Whether a fold's folder holds a whole model, and the scores of its validation cases."""
+    return is_trained(folder) and (folder / SCORES).is_file()
+
+
 def trained_folds(workspace: Workspace, plan: Plan, stage: str) -> list[int]:
     """The folds of a stage that are trained and scored, ascending."""
-    folders = {fold: workspace.fold_folder(plan, stage, fold) for fold in workspace.fold_numbers()}
-    return [fold for fold, folder in folders.items() if is_trained(folder) and (folder / SCORES).is_file()]
+    return [fold for fold in workspace.fold_numbers() if is_scored(workspace.fold_folder(plan, stage, fold))]
 
 
 def validation_scores(folder: Path) -> Scores | None:

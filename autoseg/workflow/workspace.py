@@ -10,7 +10,8 @@ WORKSPACE/
                                  resume.pt  validation/…  validation.png
   models/NAME/selection.json     the best stage or pair of stages, and its postprocessing
   models/NAME/ensembles/A+B/     validation cases as predicted by two stages together, and their scores
-  models/NAME/ensembles/probabilities/STAGE/     what each stage says of them; may be removed
+  models/NAME/ensembles/probabilities/STAGE/     what each stage says of them, until a selection is made
+  models/NAME/logs/JOB.log       what jobs said that were run beside others
   lr_range/NAME/STAGE/           what a learning-rate range test found
 """
 
@@ -114,6 +115,10 @@ class Workspace:
     def ensembles_folder(self, plan_name: str) -> Path:
         """What stages predict together."""
         return self.plan_models_folder(plan_name) / "ensembles"
+
+    def logs_folder(self, plan_name: str) -> Path:
+        """What jobs said that had no terminal to themselves."""
+        return self.plan_models_folder(plan_name) / "logs"
 
     def has_models(self, plan_name: str) -> bool:
         """Whether training by a plan has begun."""

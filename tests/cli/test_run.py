@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg.errors import TrainingError
 from autoseg.plan import read_plan
 
 HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
@@ -46,7 +47,8 @@ def test_a_gpu_by_its_number(autoseg, kidneys, tmp_path, monkeypatch, asked, tra
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr("autoseg.workflow.request.memory_gb", lambda device: 80.0)
     where = []
-    monkeypatch.setattr("autoseg.workflow.pipeline.run_job", lambda *arguments: where.append(arguments[4]))
+    monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline._train", lambda *arguments: where.append(arguments[-1]))
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     options = ("--memory", 8, "--preset", "nnunet", "--stage", "2d", "--folds", 0, "--jobs", 1)
     ran = autoseg("run", kidneys, "-w", tmp_path, *asked, *options)
@@ -81,6 +83,36 @@ def test_in_a_shell_with_processes(autoseg, kidneys, tmp_path, monkeypatch, cont
     again = autoseg(*arguments)
     assert (again.code, again.out) == (0, ran.stdout)
     assert contents(models) == before
+
+
+def test_a_failed_job_stops_only_what_builds_on_it(autoseg, kidneys, tmp_path, monkeypatch):
+    def train(plan, stage, fold, *others):
+        if fold == 1:
+            raise TrainingError(f"no luck with {stage}")
+
+    monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline._train", train)
+    shown = []
+    monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: shown.append(folder.name))
+    options = ("--memory", 1, "--stage", "2d", "--folds", "0,1,2", "--device", "cpu", "--jobs", 1, *SET)
+    ran = autoseg("run", kidneys, "-w", tmp_path, *options)
+    assert (ran.code, shown) == (2, ["fold_0", "fold_2"])
+    assert (
+        "2d, fold 1: no luck with 2d 1 of 4 jobs failed. Mend that and run the same command again; what is done is "
+        "kept."
+    ) in " ".join(ran.err.split())
+
+
+def test_two_jobs_at_a_time(autoseg, kidneys, tmp_path):
+    """On two devices, here twice the processor; what they say is in files, and the models are as they are elsewhere."""
+    options = ("--memory", 1, "--stage", "2d", "--folds", "0,1", "--workers", 0, "--jobs", 1, *SET)
+    ran = autoseg("run", kidneys, "-w", tmp_path, *options, "--devices", "cpu,cpu")
+    assert ran.code == 0, ran.err
+    logs = tmp_path / "models" / "default" / "logs"
+    assert sorted(path.name for path in logs.iterdir()) == ["2d_fold_0.log", "2d_fold_1.log", "cases_for_2d.log"]
+    assert "2d, fold 1: done" in ran.err and "2d, fold 0, validation cases" in ran.out
+    assert "validating 2d, fold 1" in (logs / "2d_fold_1.log").read_text()
+    assert autoseg("run", kidneys, "-w", tmp_path, *options, "--devices", "cpu", "--device", "cpu").code == 2
 
 
 def test_a_broken_dataset_is_told_before_anything_is_written(autoseg, own_kidneys, tmp_path):
@@ -126,7 +158,8 @@ def test_real_data_up_to_the_plan(autoseg, tmp_path):
 @pytest.mark.parametrize(("options", "selects"), [((), True), (("--folds", "0"), False)])
 def test_it_ends_with_a_selection(autoseg, finished, own_work, monkeypatch, options, selects):
     """Of all that is trained, unless only some folds are asked for; the time it takes is told before it begins."""
-    monkeypatch.setattr("autoseg.workflow.pipeline.run_job", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline._train", lambda *arguments: None)
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     ran = autoseg("run", finished.data, "-w", own_work, "--jobs", 1, *options)
     assert ran.code == 0, ran.err

@@ -157,12 +157,17 @@ def test_what_is_done_is_kept(handmade, monkeypatch):
     made = handmade(first=2, second=-3)
     first = made.select()
     assert len(made.asked) == 2 * len(NAMES)
+    left_over = made.workspace.ensembles_folder(made.plan.name) / "probabilities" / "first" / "a.b2nd"
+    assert not left_over.parent.parent.exists()  # large, and of no use any more
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()  # by a kill after the selection was written
     with monkeypatch.context() as patched:
         patched.setattr(selecting, "learn_rules", lambda *_: pytest.fail("it was learnt already"))
         assert made.select() == first
+    assert not left_over.exists()
     made.add("second", 1, date="2027-02-02")  # trained again
     again = made.select()
-    assert made.asked[2 * len(NAMES) :] == [("second", name) for name in NAMES]
+    assert made.asked[2 * len(NAMES) :] == [(stage, name) for stage in ("first", "second") for name in NAMES]
     assert again.made_from != first.made_from and again.candidates == first.candidates
 
 

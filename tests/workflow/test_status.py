@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 from autoseg.dataset import Fold
 from autoseg.evaluation import Measures, Scores
 from autoseg.plan import with_settings
-from autoseg.workflow.status import JobState, expected_minutes, list_states
+from autoseg.workflow import trained
+from autoseg.workflow.status import Forecast, JobState, expected_minutes, forecast, list_states
 
 
 def finish(workspace, plan, stage, fold, dice, minutes):
@@ -61,6 +63,18 @@ def test_a_model_trained_by_the_clock(begun, workspace):
 def test_a_time_told_by_a_training_under_way(begun, workspace):
     log(workspace, begun, "3d_fullres", 0, epoch=4, minutes=5.0, share=0.5)
     assert expected_minutes(workspace, begun, "3d_fullres") == 10
+
+
+def test_a_forecast_of_what_is_measured(begun, workspace):
+    """Fold 0 of 2d trained for 20 minutes and was validated in 3; nothing is known of 3d_fullres."""
+    folder = workspace.fold_folder(begun, "2d", 0)
+    os.utime(folder / "model.json", (1000, 1000))
+    os.utime(folder / trained.SCORES, (1180, 1180))
+    assert forecast(workspace, begun, ["2d", "2d"]) == Forecast(40, 6, 0, ("preprocessing",))
+    both = ["2d", "3d_fullres"]
+    unknown = ("preprocessing", "training of 1 model", "validation", "predictions for pairs of stages")
+    assert forecast(workspace, begun, both, both) == Forecast(20, 3, 9, unknown)
+    assert forecast(workspace, begun, [], ["2d"]) == Forecast(0, 0, 9, ("preprocessing",))
 
 
 def test_torch_is_not_needed():
