@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from autoseg.dataset import split_ending, write_label_map
+from autoseg.dataset.description import Description
 from autoseg.evaluation import Scores, evaluate
 from autoseg.inference import Predictor
 from autoseg.networks.fake import previous_channels
+from autoseg.plan import Stage
 from autoseg.preprocessing import PreparedCase
 from autoseg.preprocessing.previous import one_hot
 from autoseg.progress import Progress, silent
@@ -41,7 +43,9 @@ def validate_cases(
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                found = predictor.predict_and_finish(seen_by(predictor, case), case.placement)
+                found = predictor.predict_and_finish(
+                    seen_by(case, predictor.stage, predictor.model.plan.dataset), case.placement
+                )
                 write_label_map(target, found.label_map, found.grid)
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}
@@ -50,12 +54,12 @@ def validate_cases(
     return scores
 
 
-def seen_by(predictor: Predictor, case: PreparedCase) -> Tensor:
-    """What its networks see of a prepared case, (channels, z, y, x).
+def seen_by(case: PreparedCase, stage: Stage, dataset: Description) -> Tensor:
+    """What a stage's networks see of a prepared case, (channels, z, y, x).
 
     In a cascade that is with the prediction of a model that did not see the case either.
     """
-    previous = previous_channels(predictor.stage, predictor.model.plan.dataset)
+    previous = previous_channels(stage, dataset)
     array = case.image()[:]
     if previous:
         array = np.concatenate((array, one_hot(case.previous()[:][0], previous)))

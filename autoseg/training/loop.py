@@ -37,6 +37,7 @@ from autoseg.training.run import Epoch, Run, as_checkpoint, begin
 from autoseg.training.step import Learner, take_step
 from autoseg.training.step_peak import log_step_memory, step_peak
 from autoseg.training.stopping import should_stop
+from autoseg.training.whole_validation import validate_on_cases
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ def _take_step(session: _Session, batch: Batch) -> float:
 def _finish_epoch(session: _Session) -> None:
     """Validates, writes the row of the log, and saves."""
     run, began = session.run, session.run.seconds
-    scores = validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+    scores = _validate(session)
     of_average = _validate_average(session)
     session.tick()
     validating = run.seconds - began
@@ -237,7 +238,16 @@ def _validate_average(session: _Session) -> PatchScores | None:
     if run.average is None:
         return None
     with averaged(run.learner.network, run.average):
-        return validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+        return _validate(session)
+
+
+def _validate(session: _Session) -> PatchScores:
+    """On patches, or on the first whole cases, as the plan says."""
+    learner, checks, dataset = session.run.learner, session.checks, session.job.plan.dataset
+    whole = learner.stage.training.validation_cases
+    if whole is None:
+        return validate_on_patches(learner, checks, dataset.labels)
+    return validate_on_cases(learner, checks.cases[:whole], dataset)
 
 
 def _keep_best(run: Run) -> None:

@@ -123,7 +123,8 @@ def not_carried_over(like: Plan, plan: Plan, names: Mapping[str, str]) -> list[s
     told = []
     if taken := [f"'{now}' for its '{before}'" for before, now in names.items() if before != now]:
         told.append(
-            f"Plan '{like.name}' was made for other labels, and takes {', '.join(taken)}; --label THEIRS=OURS says it otherwise."
+            f"Plan '{like.name}' was made for other labels, and takes {', '.join(taken)}; --label THEIRS=OURS says it "
+            "otherwise."
         )
     if (theirs.name, theirs.channels) == (ours.name, ours.channels):
         return told

@@ -114,7 +114,7 @@ def _predict(predictor: Predictor, case: PreparedCase, target: Path) -> None:
     """In a file from the first to the last, for probabilities of many labels do not fit the memory."""
     placement, outputs = case.placement, predictor.model.plan.dataset.labels.outputs
     with mapped_array(target.parent, (outputs, *placement.native_shape), np.float16) as shares:
-        predictor.predict_prepared(seen_by(predictor, case), placement, shares)
+        predictor.predict_prepared(seen_by(case, predictor.stage, predictor.model.plan.dataset), placement, shares)
         write_probabilities(target, shares)
 
 
