@@ -185,6 +185,9 @@ class Training(Frozen):
         epochs: how many, when `minutes` is unset.
         iterations_per_epoch: steps between two validations.
         validation_iterations: batches of validation patches an epoch.
+        validation_cases: whole cases an epoch, the first so many of the fold's validation cases by name, are scored in
+            place of patches: their mean loss and Dice are those of the log, which schedules and stopping look at. None
+            scores patches. Whole cases are all scored once the training is over, in either way.
         minutes: time to train; epochs are then counted by the clock, and `epochs` is not used.
         precision: "float32", or the type the network computes in while its weights stay float32.
         gradient_clip: largest norm of the gradient.
@@ -196,6 +199,7 @@ class Training(Frozen):
     epochs: int = Field(default=1000, ge=1, le=MOST)
     iterations_per_epoch: int = Field(default=250, ge=1, le=MOST)
     validation_iterations: int = Field(default=50, ge=1)
+    validation_cases: int | None = Field(default=None, ge=1)
     minutes: float | None = Field(default=None, ge=LEAST_MINUTES)
     precision: Precision = "float32"
     gradient_clip: float = Field(default=12.0, gt=0)

@@ -36,6 +36,10 @@ _VALUES: dict[str, tuple[Any, str]] = {
     "schedule": (Poly(), "The learning rate falls almost linearly to 0, so that training ends settled."),
     "stopping": (None, "Training takes all of its time: the learning rate falls to 0 by then, and not before."),
     "average": (None, "No average of the weights is kept: a learning rate that falls to 0 settles them as well."),
+    "training.validation_cases": (
+        None,
+        "In training, patches are scored: that takes seconds. Whole cases are scored at its end.",
+    ),
     "training.compile": (False, "Compiled steps were slower on the CPU they were timed on; on GPUs nobody timed them."),
     "training.gradient_clip": (12.0, "Longer gradients are shortened to 12; that tames the rare exploding step."),
     "training.seed": (0, "Any number does; the same one gives the same first weights and the same patches."),

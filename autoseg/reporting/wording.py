@@ -80,6 +80,7 @@ NAMES = {
     "training.epochs": "epochs",
     "training.iterations_per_epoch": "iterations an epoch",
     "training.validation_iterations": "validation batches an epoch",
+    "training.validation_cases": "whole cases scored an epoch",
     "training.precision": "number type",
     "training.compile": "compiled network",
     "training.gradient_clip": "longest gradient",

@@ -1,7 +1,7 @@
 """What follows the steps of an epoch.
 
-Comes in: a session whose epoch is over. Goes out: a validation on patches, a row of the log, a checkpoint; a warning of
-labels that are not found.
+Comes in: a session whose epoch is over. Goes out: a validation, on patches or on whole cases as the plan says, a row of
+the log, a checkpoint; a warning of labels that are not found.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from autoseg.training.improvement import improvements
 from autoseg.training.patch_validation import PatchScores, validate_on_patches
 from autoseg.training.run import Epoch, Run
 from autoseg.training.session import Session
+from autoseg.training.whole_validation import validate_on_cases
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 def finish_epoch(session: Session) -> None:
     """Validates, writes the row of the log, and saves."""
     run, began = session.run, session.run.seconds
-    scores = validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+    scores = _validate(session)
     of_average = _validate_average(session)
     session.tick()
     run.rows.append(_row(run, scores, of_average, validating=run.seconds - began))
@@ -52,7 +53,15 @@ def _validate_average(session: Session) -> PatchScores | None:
     if run.average is None:
         return None
     with averaged(run.learner.network, run.average):
-        return validate_on_patches(run.learner, session.checks, session.job.plan.dataset.labels)
+        return _validate(session)
+
+
+def _validate(session: Session) -> PatchScores:
+    learner, checks, dataset = session.run.learner, session.checks, session.job.plan.dataset
+    whole = learner.stage.training.validation_cases
+    if whole is None:
+        return validate_on_patches(learner, checks, dataset.labels)
+    return validate_on_cases(learner, checks.cases[:whole], dataset)
 
 
 def _row(run: Run, scores: PatchScores, of_average: PatchScores | None, validating: float) -> dict[str, Any]:

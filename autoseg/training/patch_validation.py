@@ -54,7 +54,7 @@ def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -
             logits = learner.network(batch.images)[0].float()
         losses.append(learner.loss(logits, batch.labels))
         target = make_target(batch.labels, labels.outputs, regions)
-        counts += _overlap_and_size(logits, target.shares, target.annotated, overlapping=regions is not None)
+        counts += overlap_and_size(logits, target.shares, target.annotated, overlapping=regions is not None)
     overlap, size = processes.total(counts).tolist()
     dice = {
         name: 2 * shared / total if total else None
@@ -63,7 +63,7 @@ def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -
     return PatchScores(float(torch.stack(losses).mean()), dice)
 
 
-def _overlap_and_size(logits: Tensor, shares: Tensor, annotated: Tensor, overlapping: bool) -> Tensor:
+def overlap_and_size(logits: Tensor, shares: Tensor, annotated: Tensor, overlapping: bool) -> Tensor:
     """Per target, voxels in both prediction and truth, and in each added up; (2, targets)."""
     if overlapping:
         predicted = (logits > 0).float()
