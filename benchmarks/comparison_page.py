@@ -190,7 +190,7 @@ def plot(run: Row, rows: Sequence[Row], file: Path) -> None:
     """Dice with its interval: a panel for the mean and one a label, a line a system."""
     done = [row for row in rows if "problem" not in row]
     panels = [("mean Dice", [row["mean"] for row in done])]
-    panels += [(f"{label}", [row["labels"][label]["dice"] for row in done]) for label in done[0]["labels"]]
+    panels += [(f"{label} Dice", [row["labels"][label]["dice"] for row in done]) for label in done[0]["labels"]]
     figure = Figure(figsize=(2.6 + 2.3 * len(panels), 1.3 + 0.38 * len(done)), layout="constrained")
     for number_of, (axes, (name, means)) in enumerate(
         zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True)

@@ -69,7 +69,9 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--kits-like", action="store_true", help="on a generated dataset: kidneys, small tumours")
     parser.add_argument("--minutes", type=float, default=10, help="of training, a system [default: 10]")
-    parser.add_argument("--plans", nargs="+", default=[PLANNED, *SYSTEMS], help="planned, planned_cascade, plans")
+    parser.add_argument(
+        "--plans", nargs="+", default=[PLANNED, *SYSTEMS], help="planned, planned_cascade, plans that ship, files"
+    )
     parser.add_argument("--published", action="store_true", help="each system as long as its paper trained it")
     parser.add_argument("--no-tta", action="store_true", help="predict without mirrored views, every system alike")
     parser.add_argument("--device", default=None)
@@ -333,7 +335,7 @@ def plan_name(name: str, minutes: float | None) -> str:
     >>> plan_name("planned", 8), plan_name("planned", None)
     ('planned_8min', 'planned_published')
     """
-    return f"{name}_{minutes:g}min" if minutes else f"{name}_published"
+    return f"{Path(name).stem}_{minutes:g}min" if minutes else f"{Path(name).stem}_published"
 
 
 if __name__ == "__main__":

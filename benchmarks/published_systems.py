@@ -5,6 +5,7 @@ Dice where nothing else is said; "kidney" of the challenge is kidney and tumour 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -69,4 +70,4 @@ def title(name: str) -> str:
     """What a row is called."""
     if name == f"{PLANNED}_cascade":
         return "planned cascade"
-    return PUBLISHED[name].title if name in PUBLISHED else name
+    return PUBLISHED[name].title if name in PUBLISHED else Path(name).stem

@@ -6,17 +6,20 @@ import csv
 import io
 import json
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from comparison_page import as_csv, by_dice, page
 from hand_set_settings import settings_for, smaller_batches
-from planned_vs_hand_set import answering, parted, share_minutes, shared_out
+from planned_vs_hand_set import answering, compare, parted, share_minutes, shared_out
 
-from autoseg.dataset import Description, Labels
+from autoseg.dataset import Description, Labels, generate_kidneys, make_folds
 from autoseg.fingerprint import Fingerprint
 from autoseg.fingerprint.model import CaseFacts, ImageIntensities, Intensities, LabelFacts
-from autoseg.plan import Plan, Stage, read_plan
+from autoseg.inference import read_model
+from autoseg.plan import Plan, Stage, read_plan, with_settings, write_plan
 from autoseg.plan.preprocessing import CTWindow, ZScore
 from autoseg.plan.shipped import find_plan, shipped_plans
 
@@ -213,3 +216,51 @@ def test_page_says_what_was_not_trained() -> None:
     assert "| better | 8.0 | 3+4 | 2.50 | 25% | 0.0 M | 1.00 / – | 0.50 |" in text
     assert "- large (`large`): needs 40 GB" in text
     assert "Nothing else ran." in text
+
+
+def small_cascade() -> Plan:
+    """The published cascade, with networks and lengths that take a second."""
+    network = {"kind": "plain_unet", "features": [4, 8], "kernels": [[3, 3, 3]] * 2, "strides": [[1, 1, 1], [2, 2, 2]]}
+    network |= {"encoder_convolutions": [1, 1], "decoder_convolutions": [1], "deep_supervision": False}
+    training = {"epochs": 1, "iterations_per_epoch": 2, "validation_iterations": 1}
+    values = {"network": network, "training": training, "preprocessing.spacing_mm": [12, 5, 5]}
+    values |= {"sampling.patch_size": [8, 16, 16], "inference.mirror_axes": []}
+    return with_settings(
+        shipped("cascade_residual_unet"), [f"stages.*.{path}={json.dumps(value)}" for path, value in values.items()]
+    )
+
+
+@pytest.mark.slow
+def test_held_back_cases_are_scored_and_never_trained_on(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    dataset = generate_kidneys(tmp_path / "kidneys", cases=6, shape=(10, 32, 32), spacing_mm=(12.0, 5.0, 5.0))
+    held_back = make_folds(dataset)[0].validation
+    plan = tmp_path / "small.json"
+    write_plan(plan, small_cascade())
+    arguments = Namespace(dataset=dataset.path, minutes=None, published=True, plans=[str(plan)], device="cpu")
+    for name, value in (("workspace", tmp_path / "work"), ("output", tmp_path / "results"), ("note", "")):
+        setattr(arguments, name, value)
+    for name, value in (("tolerance", 5.0), ("no_tta", True), ("kits_like", False)):
+        setattr(arguments, name, value)
+
+    compare(arguments)
+
+    models = sorted((tmp_path / "work" / "fold_0" / "models").glob("*/*/fold_*"))
+    assert [f"{folder.parent.name}/{folder.name}" for folder in models] == [
+        "full/fold_all",
+        *(f"roi/fold_{number}" for number in range(5)),
+    ]
+    for folder in models:
+        model = read_model(folder)
+        assert not {*model.training_cases, *model.validation_cases} & set(held_back)
+    results = tmp_path / "results" / "planned_vs_hand_set_kidneys_published"
+    row = json.loads(results.with_suffix(".json").read_text())["rows"][0]
+    assert row["cases"] == len(held_back) == 2
+    assert [stage["iterations"] for stage in row["stages"].values()] == [[2] * 5, [2]]
+    assert all(results.with_suffix(end).is_file() for end in (".csv", ".png", ".md"))
+
+    written = {folder: (folder / "weights.safetensors").stat().st_mtime_ns for folder in models}
+    compare(arguments)
+
+    assert {folder: (folder / "weights.safetensors").stat().st_mtime_ns for folder in models} == written
+    assert json.loads(results.with_suffix(".json").read_text())["rows"] == [row]
