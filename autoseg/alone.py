@@ -56,7 +56,8 @@ def _lock(folder: Path, problem: str, remedy: str) -> int | None:
         try:
             file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as refused:
-            return _without(folder, refused)
+            _tell(folder, refused)
+            return None
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which processes that are forked do not inherit
             if _is_at(folder / LOCK, file):
@@ -69,7 +70,8 @@ def _lock(folder: Path, problem: str, remedy: str) -> int | None:
                 os.close(file)
                 raise AutosegError(f"{folder}: {problem}{f' ({holder})' * bool(holder)}. {remedy}") from None
             os.close(file)
-            return _without(folder, refused)
+            _tell(folder, refused)
+            return None
         os.close(file)  # who held it has removed it meanwhile
 
 
@@ -81,7 +83,7 @@ def _is_at(path: Path, file: int) -> bool:
         return False
 
 
-def _without(folder: Path, refused: OSError) -> None:
+def _tell(folder: Path, refused: OSError) -> None:
     logger.warning(
         "warning: %s: cannot be locked (%s); start no second process that writes there", folder, refused.strerror
     )
