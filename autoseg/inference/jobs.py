@@ -93,6 +93,7 @@ def _spare_the_images(jobs: Sequence[Job]) -> None:
                 f"{job.target}: one of the images to predict, and its label map would get the same name. "
                 "Give another output folder."
             )
+    for job in jobs:
         if job.target.parent.resolve() in folders:
             raise AutosegError(
                 f"{job.target.parent}: holds images to predict, and label maps among them would be taken for images "
