@@ -40,7 +40,10 @@ from autoseg.errors import AutosegError, PlanError, TrainingStopped
 from autoseg.evaluation import Scores, evaluate, read_scores
 from autoseg.files import read_json, write_json
 from autoseg.fingerprint import read_fingerprint
-from autoseg.inference import Predictor, predict_cases, read_model
+from autoseg.inference.folder import predict_cases
+from autoseg.inference.model import read_model
+from autoseg.inference.predictor import Predictor
+from autoseg.inference.team import Team
 from autoseg.networks import build_network, count_parameters
 from autoseg.plan import Plan
 from autoseg.plan.shipped import find_plan
@@ -228,10 +231,11 @@ def predict(arguments: argparse.Namespace, split: Split, plan: Plan, answer: Seq
     if not (folder / "prediction.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)  # of half of them the time would be that of the other half
         folders = [split.workspace.stage_folder(plan, stage) for stage in answer]
-        team = [Predictor.load(one, arguments.device or plan.budget.device, not arguments.no_tta) for one in folders]
-        rules = plan.stages[answer[-1]].postprocessing
+        device = arguments.device or plan.budget.device
+        members = tuple(Predictor.load(one, device, mirror=not arguments.no_tta) for one in folders)
+        team = Team(members, plan.stages[answer[-1]].postprocessing)
         started = time.perf_counter()
-        outcome = predict_cases(team, split.held_back.cases, folder, progress=progress, rules=rules)
+        outcome = predict_cases(team, split.held_back.cases, folder, progress=progress)
         seconds = time.perf_counter() - started
         if outcome.failures:
             raise AutosegError("\n".join(outcome.failures))

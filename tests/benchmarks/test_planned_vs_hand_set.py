@@ -18,7 +18,7 @@ from planned_vs_hand_set import answering, compare, parted, share_minutes, share
 from autoseg.dataset import Description, Labels, generate_kidneys, make_folds
 from autoseg.fingerprint import Fingerprint
 from autoseg.fingerprint.model import CaseFacts, ImageIntensities, Intensities, LabelFacts
-from autoseg.inference import read_model
+from autoseg.inference.model import read_model
 from autoseg.plan import Plan, Stage, read_plan, with_settings, write_plan
 from autoseg.plan.preprocessing import CTWindow, ZScore
 from autoseg.plan.shipped import find_plan, shipped_plans
