@@ -1,7 +1,7 @@
 """The planned configuration and the hand-set ones, all trained for the same minutes and scored on the same cases.
 
     python benchmarks/planned_vs_hand_set.py DATASET [--minutes 10] [--plans planned residual_unet_3d …]
-    python benchmarks/planned_vs_hand_set.py --kits-like --plans planned planned_cascade …
+    python benchmarks/planned_vs_hand_set.py --kits-like [--minutes 10]
     python benchmarks/planned_vs_hand_set.py DATASET --published
 
 The dataset's fold 0 parts its cases: a system learns from the training cases, all of them, and sees nothing of the
