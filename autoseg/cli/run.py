@@ -21,6 +21,7 @@ from autoseg.cli.options import (
     Preset,
     Quiet,
     Settings,
+    Split,
     StageName,
     Stratify,
     Timings,
@@ -49,6 +50,7 @@ def run(
     ] = None,
     group_by: GroupBy = None,
     stratify: Stratify = False,
+    split: Split = None,
     device: Device = None,
     memory: Memory = None,
     minutes: Minutes = None,
@@ -81,7 +83,7 @@ def run(
     request = make_request(device, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    ask_folds(opened, space, group_by, stratify, jobs, progress)
+    ask_folds(opened, space, group_by, stratify, jobs, progress, split)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)

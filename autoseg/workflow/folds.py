@@ -7,10 +7,11 @@ command keeps to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autoseg.dataset import Dataset, Fold
-from autoseg.dataset.balanced_folds import balanced_folds, label_volumes
+from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.progress import Progress, silent
@@ -27,8 +28,11 @@ def ask_folds(
     stratify: bool = False,
     jobs: int | None = None,
     progress: Progress = silent,
+    split: str | None = None,
 ) -> None:
     """Makes folds that keep groups of cases together, or that hold alike amounts of every label, and records them.
+
+    A single split is one fold; its test cases, if there are any, are in none of its halves.
 
     Where the dataset brings splits of its own these stay, and groups are only checked for being on both sides of one.
     Nothing is done when nothing is asked, or when there are not two cases to part.
@@ -40,30 +44,81 @@ def ask_folds(
         stratify: spread the targets, and small, middling and large ones among them, evenly; reads the label maps.
         jobs: processes that read; None for as many as there are cores.
         progress: told of every label map read.
+        split: TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, cases or shares of them ("190/20", "80/10/10"), for one fold
+            in place of five.
 
     Raises:
         DatasetError: cases cannot be grouped so, a group is on both sides of one of the dataset's own splits, or a
             label map cannot be read.
         WorkspaceError: the workspace belongs to another dataset.
     """
-    if (group_by is None and not stratify) or len(dataset.cases) < 2:
+    if (group_by is None and not stratify and split is None) or len(dataset.cases) < 2:
         return
     must_belong(dataset, workspace)
     names = [case.name for case in dataset.cases]
     groups = {name: name for name in names} if group_by is None else read_groups(group_by, names)
     if dataset.splits is not None:
-        if stratify:
-            raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out --stratify.")
+        for option in ["--stratify"] * stratify + ["--split"] * (split is not None):
+            raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out {option}.")
         must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
         return
     volumes = label_volumes(dataset, jobs, progress) if stratify else None
-    folds = balanced_folds(groups, volumes)
+    asked: dict[str, Any] = {"group_by": group_by, "stratify": stratify}
+    if split is not None:
+        training, validation, test = _parts(split, groups, volumes)
+        folds: tuple[Fold, ...] = (Fold(training, validation),)
+        asked |= {"split": split, "test": list(test)}
+    else:
+        folds = balanced_folds(groups, volumes)
     _must_not_move(folds, dataset, workspace)
-    workspace.write_folds(folds, {"group_by": group_by, "stratify": stratify})
+    workspace.write_folds(folds, asked)
+    if split is not None:
+        kept = f"; kept for a test: {', '.join(test)}" if test else ""
+        logger.info("one split: %d cases to train, %d to validate%s", len(training), len(validation), kept)
+        return
     sizes = [len(fold.validation) for fold in folds]
     logger.info(
         "%d folds of %d to %d cases in %d groups", len(folds), min(sizes), max(sizes), len(set(groups.values()))
     )
+
+
+def _parts(
+    split: str, groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Training, validation and test cases.
+
+    Raises:
+        DatasetError: the split cannot be read, or leaves a part empty.
+    """
+    numbers = split.split("/")
+    if len(numbers) not in (2, 3) or not all(part.isascii() and part.isdecimal() and int(part) for part in numbers):
+        raise DatasetError(
+            f"--split {split}: expected TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, in cases or shares of them, as in "
+            "190/20 or 80/10/10."
+        )
+    sizes = split_sizes([int(part) for part in numbers], len(groups))
+    parts = balanced_parts(groups, sizes, volumes) if min(sizes) else []
+    if not parts or not all(parts):
+        raise DatasetError(
+            f"--split {split}: {len(groups)} cases in {len(set(groups.values()))} groups leave one of these parts "
+            "empty. Give shares that are closer to each other."
+        )
+    training, validation, *test = parts
+    return training, validation, test[0] if test else ()
+
+
+def split_sizes(shares: Sequence[int], cases: int) -> list[int]:
+    """Cases of each part of a split: all of them, in proportion to the shares, the largest remainders rounded up.
+
+    >>> split_sizes([190, 20], 210), split_sizes([80, 10, 10], 210), split_sizes([199, 11], 21)
+    ([190, 20], [168, 21, 21], [20, 1])
+    """
+    exact = [share * cases / sum(shares) for share in shares]
+    sizes = [int(part) for part in exact]
+    largest = sorted(range(len(shares)), key=lambda part: sizes[part] - exact[part])
+    for part in largest[: cases - sum(sizes)]:
+        sizes[part] += 1
+    return sizes
 
 
 def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace) -> None:
@@ -75,6 +130,6 @@ def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace
     models = next((workspace.path / "models").glob("*/*/fold_*/*"), None)
     if models is not None and tuple(folds) != tuple(workspace.folds_of(dataset)):
         raise WorkspaceError(
-            f"{models.parent}: models were trained in other folds than those asked for now. Leave --group-by and "
-            "--stratify as they were, or train in another workspace (-w DIR)."
+            f"{models.parent}: models were trained in other folds than those asked for now. Leave --group-by, "
+            "--stratify and --split as they were, or train in another workspace (-w DIR)."
         )
