@@ -148,6 +148,15 @@ GroupBy = Annotated[
     ),
 ]
 Stratify = Annotated[bool, typer.Option("--stratify", help="Spreads labels and their volumes evenly over the folds.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="TRAIN/VALIDATION[/TEST]",
+        help="One split in place of five folds, in cases or shares of them: 190/20, 80/10/10. Test cases are neither "
+        "trained on nor validated.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="Processes that load patches. [default: 1, or up to 8 beside a GPU]"),

@@ -9,6 +9,7 @@ from autoseg.cli.options import (
     Jobs,
     PlanName,
     Quiet,
+    Split,
     StageName,
     Stratify,
     Verbose,
@@ -24,6 +25,7 @@ def preprocess(
     plan: PlanName = "default",
     group_by: GroupBy = None,
     stratify: Stratify = False,
+    split: Split = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -39,7 +41,7 @@ def preprocess(
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     chosen = space.read_plan(plan)
-    ask_folds(opened, space, group_by, stratify, jobs, progress)
+    ask_folds(opened, space, group_by, stratify, split, jobs, progress)
     for name in [find_stage(chosen, stage)] if stage else chosen.stages:
         try:
             prepare(opened, chosen, name, space, jobs, progress)

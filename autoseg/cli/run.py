@@ -21,6 +21,7 @@ from autoseg.cli.options import (
     Preset,
     Quiet,
     Settings,
+    Split,
     StageName,
     Stratify,
     Timings,
@@ -53,6 +54,7 @@ def run(
     ] = None,
     group_by: GroupBy = None,
     stratify: Stratify = False,
+    split: Split = None,
     device: Device = None,
     devices: Annotated[
         str | None,
@@ -97,9 +99,9 @@ def run(
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     if dry_run:
-        opened = in_asked_folds(opened, space, group_by, stratify, jobs, progress)
+        opened = in_asked_folds(opened, space, group_by, stratify, split, jobs, progress)
     else:
-        ask_folds(opened, space, group_by, stratify, jobs, progress)
+        ask_folds(opened, space, group_by, stratify, split, jobs, progress)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)

@@ -15,6 +15,7 @@ from autoseg.cli.options import (
     PlanName,
     Quiet,
     Settings,
+    Split,
     StageName,
     Stratify,
     Verbose,
@@ -34,6 +35,7 @@ def train(
     fold: Annotated[str, typer.Option(metavar="0..4|all", help="Which fifth of the cases to validate on.")] = "0",
     group_by: GroupBy = None,
     stratify: Stratify = False,
+    split: Split = None,
     plan: PlanName = "default",
     settings: Settings = None,
     device: Device = None,
@@ -66,7 +68,7 @@ def train(
     name = find_stage(chosen, stage)
     with together(device, chosen.budget.device) as own:
         if is_first():  # the others would write the same files
-            ask_folds(opened, space, group_by, stratify, jobs, progress)
+            ask_folds(opened, space, group_by, stratify, split, jobs, progress)
         processes.wait()
         todo = list_jobs(opened, chosen, space, name, [number])
         for job in todo:

@@ -60,22 +60,63 @@ def balanced_folds(
             f"all {len(names)} cases are of one group, '{next(iter(members), '')}'; cross-validation takes two at "
             "least. Group them by something else."
         )
+    count = min(folds, len(members))
+    held_out = _dealt(names, members, volumes, [len(names) // count] * count, seed)
+    return tuple(_fold(names, half) for half in held_out)
+
+
+def balanced_parts(
+    groups: Mapping[str, str],
+    sizes: Sequence[int],
+    volumes: Mapping[str, Sequence[float]] | None = None,
+    seed: int = 12345,
+) -> list[tuple[str, ...]]:
+    """Deals groups out to parts of given sizes, as `balanced_folds` does to folds of one size.
+
+    Args:
+        groups: case → group.
+        sizes: cases of each part; those of all. A part of single cases has just so many.
+        volumes: as for `balanced_folds`.
+        seed: decides between groups that are alike.
+
+    Returns:
+        Names of the cases of each part, in order.
+
+    >>> [len(part) for part in balanced_parts({name: name for name in "abcdefgh"}, [5, 2, 1])]
+    [5, 2, 1]
+    """
+    names = sorted(groups)
+    members: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        members[groups[name]].append(place)
+    parts = _dealt(names, members, volumes, sizes, seed)
+    return [tuple(names[place] for place in sorted(part)) for part in parts]
+
+
+def _dealt(
+    names: Sequence[str],
+    members: Mapping[str, Sequence[int]],
+    volumes: Mapping[str, Sequence[float]] | None,
+    sizes: Sequence[int],
+    seed: int,
+) -> list[list[int]]:
+    """Places of the names that each part gets: of what they hold, in proportion to the parts' sizes."""
     traits = _traits(np.array([(volumes or {}).get(name, ()) for name in names], dtype=np.float64))
     shares = traits / traits.sum(axis=0)
     order = sorted(members)
     np.random.RandomState(seed).shuffle(order)
     order.sort(key=lambda group: -float(shares[members[group]].sum()))
-    held_out: list[list[int]] = [[] for _ in range(min(folds, len(members)))]
-    totals = np.zeros((len(held_out), shares.shape[1]))
-    fair_share = len(names) // len(held_out)
+    parts: list[list[int]] = [[] for _ in sizes]
+    totals, weights = np.zeros((len(parts), shares.shape[1])), np.array(sizes, dtype=np.float64)
     for group in order:
         added = shares[members[group]].sum(axis=0)
-        excess = np.array([max(0, len(half) + len(members[group]) - fair_share) for half in held_out])
+        lengths = np.array([len(part) + len(members[group]) for part in parts])
+        excess = np.maximum(0, lengths - np.array(sizes))
         crowding = totals @ added  # what the sum of the squares of all totals grows by, less what is the same for all
-        chosen = int(np.lexsort((totals.sum(axis=1), crowding, excess))[0])
-        held_out[chosen] += members[group]
+        chosen = int(np.lexsort((totals.sum(axis=1) / weights, crowding / weights, excess))[0])
+        parts[chosen] += members[group]
         totals[chosen] += added
-    return tuple(_fold(names, half) for half in held_out)
+    return parts
 
 
 def label_volumes(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> dict[str, list[float]]:

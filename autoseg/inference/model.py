@@ -108,6 +108,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is damaged, or holds NaN or infinity.
     """
+    import torch
     from safetensors.torch import load_file
 
     try:

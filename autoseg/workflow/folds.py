@@ -1,17 +1,18 @@
 """Folds as somebody wants them.
 
 Comes in: a dataset, and what to keep together or alike. Goes out: folds, recorded in the workspace, which every later
-command keeps to; or the dataset with them, where nothing is to be written.
+command keeps to; or the dataset with them, and nothing recorded.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from autoseg.dataset import Dataset, Fold
-from autoseg.dataset.balanced_folds import balanced_folds, label_volumes
+from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.progress import Progress, silent
@@ -21,24 +22,26 @@ from autoseg.workflow.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
+class Made(NamedTuple):
+    """Folds, and what is recorded beside them: what was asked for, and the cases that are in none."""
+
+    folds: tuple[Fold, ...]
+    asked: dict[str, Any]
+
+
 def ask_folds(
     dataset: Dataset,
     workspace: Workspace,
     group_by: str | None = None,
     stratify: bool = False,
+    split: str | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Makes folds that keep groups of cases together, or that hold alike amounts of every label, and records them.
-
-    Nothing is done when nothing is asked, or when there are not two cases to part. See `make_asked_folds`.
-
-    Raises:
-        DatasetError, WorkspaceError: as `make_asked_folds`.
-    """
-    folds = make_asked_folds(dataset, workspace, group_by, stratify, jobs, progress)
-    if folds is not None:
-        workspace.write_folds(folds, {"group_by": group_by, "stratify": stratify})
+    """Makes folds, and records them. See `make_asked_folds`."""
+    made = make_asked_folds(dataset, workspace, group_by, stratify, split, jobs, progress)
+    if made is not None:
+        workspace.write_folds(made.folds, made.asked)
 
 
 def in_asked_folds(
@@ -46,12 +49,17 @@ def in_asked_folds(
     workspace: Workspace,
     group_by: str | None = None,
     stratify: bool = False,
+    split: str | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
     """The dataset as if it brought the folds that are asked for; nothing is recorded. See `make_asked_folds`."""
-    folds = make_asked_folds(dataset, workspace, group_by, stratify, jobs, progress)
-    return dataset if folds is None else replace(dataset, splits=tuple((one.training, one.validation) for one in folds))
+    made = make_asked_folds(dataset, workspace, group_by, stratify, split, jobs, progress)
+    return (
+        dataset
+        if made is None
+        else replace(dataset, splits=tuple((one.training, one.validation) for one in made.folds))
+    )
 
 
 def make_asked_folds(
@@ -59,44 +67,102 @@ def make_asked_folds(
     workspace: Workspace,
     group_by: str | None,
     stratify: bool,
+    split: str | None,
     jobs: int | None,
     progress: Progress,
-) -> tuple[Fold, ...] | None:
-    """Folds as they are asked for; None where the dataset's own, or those recorded, stay.
+) -> Made | None:
+    """Folds that keep groups of cases together, or that hold alike amounts of every label; None for those there are.
 
     Where the dataset brings splits of its own these stay, and groups are only checked for being on both sides of one.
+    Nothing is made when nothing is asked, or when there are not two cases to part.
 
     Args:
         dataset: whose cases are parted.
-        workspace: of the dataset; has the models that were trained in other folds.
+        workspace: where folds are, or will be, recorded.
         group_by: which cases belong together; see `read_groups`. None: each case by itself.
         stratify: spread the targets, and small, middling and large ones among them, evenly; reads the label maps.
+        split: TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, cases or shares of them ("190/20", "80/10/10"), for one fold
+            in place of five. Test cases are in none of its halves.
         jobs: processes that read; None for as many as there are cores.
         progress: told of every label map read.
 
     Raises:
-        DatasetError: cases cannot be grouped so, a group is on both sides of one of the dataset's own splits, or a
+        DatasetError: cases cannot be parted so, a group is on both sides of one of the dataset's own splits, or a
             label map cannot be read.
         WorkspaceError: the workspace belongs to another dataset, or holds models that were trained in other folds.
     """
-    if (group_by is None and not stratify) or len(dataset.cases) < 2:
+    if (group_by is None and not stratify and split is None) or len(dataset.cases) < 2:
         return None
     must_belong(dataset, workspace)
     names = [case.name for case in dataset.cases]
     groups = {name: name for name in names} if group_by is None else read_groups(group_by, names)
     if dataset.splits is not None:
-        if stratify:
-            raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out --stratify.")
+        for option in ["--stratify"] * stratify + ["--split"] * (split is not None):
+            raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out {option}.")
         must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
         return None
     volumes = label_volumes(dataset, jobs, progress) if stratify else None
+    asked = {"group_by": group_by, "stratify": stratify}
+    made = Made(_folds(groups, volumes), asked) if split is None else _one_split(split, groups, volumes, asked)
+    _must_not_move(made.folds, dataset, workspace)
+    return made
+
+
+def _folds(groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None) -> tuple[Fold, ...]:
     folds = tuple(balanced_folds(groups, volumes))
-    _must_not_move(folds, dataset, workspace)
     sizes = [len(fold.validation) for fold in folds]
     logger.info(
         "%d folds of %d to %d cases in %d groups", len(folds), min(sizes), max(sizes), len(set(groups.values()))
     )
     return folds
+
+
+def _one_split(
+    split: str, groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None, asked: Mapping[str, Any]
+) -> Made:
+    training, validation, test = _parts(split, groups, volumes)
+    kept = f"; kept for a test: {', '.join(test)}" if test else ""
+    logger.info("one split: %d cases to train, %d to validate%s", len(training), len(validation), kept)
+    return Made((Fold(training, validation),), {**asked, "split": split, "test": list(test)})
+
+
+def _parts(
+    split: str, groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Training, validation and test cases.
+
+    Raises:
+        DatasetError: the split cannot be read, or leaves a part empty.
+    """
+    numbers = split.split("/")
+    if len(numbers) not in (2, 3) or not all(part.isascii() and part.isdecimal() and int(part) for part in numbers):
+        raise DatasetError(
+            f"--split {split}: expected TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, in cases or shares of them, as in "
+            "190/20 or 80/10/10."
+        )
+    sizes = split_sizes([int(part) for part in numbers], len(groups))
+    parts = balanced_parts(groups, sizes, volumes) if min(sizes) else []
+    if not parts or not all(parts):
+        raise DatasetError(
+            f"--split {split}: {len(groups)} cases in {len(set(groups.values()))} groups leave one of these parts "
+            "empty. Give shares that are closer to each other."
+        )
+    training, validation, *test = parts
+    return training, validation, test[0] if test else ()
+
+
+def split_sizes(shares: Sequence[int], cases: int) -> list[int]:
+    """Cases of each part of a split: all of them, in proportion to the shares, the largest remainders rounded up.
+
+    >>> split_sizes([190, 20], 210), split_sizes([80, 10, 10], 210), split_sizes([199, 11], 21)
+    ([190, 20], [168, 21, 21], [20, 1])
+    """
+    exact = [share * cases / sum(shares) for share in shares]
+    sizes = [int(part) for part in exact]
+    largest = sorted(range(len(shares)), key=lambda part: sizes[part] - exact[part])
+    for part in largest[: cases - sum(sizes)]:
+        sizes[part] += 1
+    return sizes
 
 
 def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace) -> None:

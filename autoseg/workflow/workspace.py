@@ -214,11 +214,12 @@ class Workspace:
         if asked is None:
             return None
         ours, theirs = {case.name for case in dataset.cases}, {name for fold in folds for half in fold for name in half}
+        theirs.update(asked.get("test", ()))
         if ours != theirs:
             changed = ", ".join(sorted(ours ^ theirs)[:5])
             raise WorkspaceError(
                 f"{self.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
-                f"{changed}. Ask again (--group-by, --stratify), or remove the file to have nnU-Net's folds."
+                f"{changed}. Ask again (--group-by, --stratify, --split), or remove the file to have nnU-Net's folds."
             )
         return folds
 

@@ -15,13 +15,15 @@ OPTIONS = {
     "check": "--jobs",
     "fingerprint": "--workspace --jobs",
     "plan": "--workspace --device --memory --minutes --like --label --set --name --output --explain --jobs",
-    "preprocess": "--workspace --stage --plan --group-by --stratify --jobs",
-    "train": "--workspace --stage --fold --group-by --stratify --plan --set --device --workers --tensorboard --jobs",
+    "preprocess": "--workspace --stage --plan --group-by --stratify --split --jobs",
+    "train": (
+        "--workspace --stage --fold --group-by --stratify --split --plan --set --device --workers --tensorboard --jobs"
+    ),
     "predict": "--output --no-tta --probabilities --device",
     "evaluate": "--output --tolerance --missing --region --jobs",
     "run": (
-        "--workspace --stage --folds --group-by --stratify --device --memory --minutes --like --label --set --name "
-        "--dry-run --workers --jobs"
+        "--workspace --stage --folds --group-by --stratify --split --device --memory --minutes --like --label --set "
+        "--name --dry-run --workers --jobs"
     ),
     "demo": "--output --minutes",
 }

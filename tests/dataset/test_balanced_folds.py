@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Dataset, Fold
-from autoseg.dataset.balanced_folds import balanced_folds, label_volumes
+from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.images import write_label_map
 from autoseg.errors import DatasetError
 from autoseg.geometry import plain_grid
@@ -129,3 +129,24 @@ def test_volumes_are_of_the_targets_in_mm3(write_dataset, tmp_path: Path) -> Non
     write_label_map(label, label_map, plain_grid((2, 3, 4), (3.0, 0.5, 2.0)))
     with pytest.raises(DatasetError, match=f"case '{dataset.cases[0].name}': .*: the label map holds value 99"):
         label_volumes(dataset, jobs=1)
+
+
+def test_a_stratified_split_has_tumours_of_all_sizes_in_each_part():
+    """199 and 11 of 210 cases, as Zakirov splits KiTS19; every fifth case has no tumour."""
+    rng = np.random.default_rng(0)
+    names = [f"case_{number:05d}" for number in range(210)]
+    volumes = {name: [rng.uniform(1, 2), rng.lognormal(3, 1.5) * (number % 5 > 0)] for number, name in enumerate(names)}
+    training, validation = balanced_parts({name: name for name in names}, [199, 11], volumes)
+    assert (len(training), len(validation)) == (199, 11)
+    assert sorted([*training, *validation]) == names
+    tumours = sorted(volumes[name][1] for name in names if volumes[name][1])
+    thirds = [tumours[56], tumours[112]]  # of 168
+    counts = np.bincount([1 + int(np.searchsorted(thirds, volumes[n][1])) if volumes[n][1] else 0 for n in validation])
+    assert counts.tolist() == [2, 3, 3, 3]
+
+
+def test_parts_keep_groups_together():
+    groups = {f"{group}{number}": group for group in "abcdef" for number in range(4)}
+    parts = balanced_parts(groups, [16, 4, 4])
+    assert [len(part) for part in parts] == [16, 4, 4]
+    assert [len({name[0] for name in part}) for part in parts] == [4, 1, 1]

@@ -88,7 +88,7 @@ def test_a_dataset_that_gained_a_case(own_dataset, workspace, patients):
         workspace.folds_of(grown)
     assert str(raised.value) == (
         f"{workspace.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
-        "kidneys_009. Ask again (--group-by, --stratify), or remove the file to have nnU-Net's folds."
+        "kidneys_009. Ask again (--group-by, --stratify, --split), or remove the file to have nnU-Net's folds."
     )
     ask_folds(grown, workspace, group_by=r"_00(\d)")
     assert len(workspace.folds_of(grown)) == 5
@@ -136,7 +136,44 @@ def test_folds_that_models_were_trained_in_stay(dataset, workspace, patients):
     with pytest.raises(WorkspaceError) as refused:
         ask_folds(dataset, workspace, stratify=True)
     assert str(refused.value) == (
-        f"{begun.parent}: models were trained in other folds than those asked for now. Leave --group-by and --stratify "
-        "as they were, or train in another workspace (-w DIR)."
+        f"{begun.parent}: models were trained in other folds than those asked for now. Leave --group-by, "
+        "--stratify and --split as they were, or train in another workspace (-w DIR)."
     )
     assert workspace.folds_file.read_text() == before
+
+
+def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
+    caplog.set_level("INFO")
+    ask_folds(dataset, workspace, split="3/1/1")
+    [fold] = workspace.folds_of(dataset)
+    names = {case.name for case in dataset.cases}
+    kept = names - {*fold.training, *fold.validation}
+    assert (len(fold.training), len(fold.validation), len(kept)) == (3, 1, 1)
+    assert f"one split: 3 cases to train, 1 to validate; kept for a test: {min(kept)}" in caplog.text
+    assert list(chosen_folds(dataset, workspace, None)) == [0]
+    preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
+    assert workspace.read_fold(0) == fold
+    assert set(workspace.read_fold("all").training) == names - kept
+    ask_folds(dataset, workspace, split="80/20", stratify=True, jobs=1)
+    [fold] = workspace.folds_of(dataset)
+    assert {*fold.training, *fold.validation} == names and len(fold.validation) == 1
+
+
+@pytest.mark.parametrize("split", ["5", "4/", "4/-1", "4/0", "a/b", "1/1/1/1", "0.9/0.1"])
+def test_splits_that_are_none(dataset, workspace, split):
+    with pytest.raises(DatasetError) as refused:
+        ask_folds(dataset, workspace, split=split)
+    assert str(refused.value) == (
+        f"--split {split}: expected TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, in cases or shares of them, as in "
+        "190/20 or 80/10/10."
+    )
+
+
+def test_a_split_that_leaves_nothing(dataset, workspace, own_dataset):
+    with pytest.raises(DatasetError, match="--split 190/20: 5 cases in 5 groups leave one of these parts empty. Give"):
+        ask_folds(dataset, workspace, split="190/20")
+    (own_dataset.path / "splits_final.json").write_text(
+        json.dumps([{"train": ["kidneys_000"], "val": ["kidneys_001"]}])
+    )
+    with pytest.raises(DatasetError, match="brings splits of its own. Remove them, or leave out --split"):
+        ask_folds(Dataset.open(own_dataset.path), workspace, split="4/1")
