@@ -134,7 +134,7 @@ class Net:
         self.network.train()
         self.network.zero_grad(set_to_none=True)
         with self._autocast():
-            outputs = (module or self.network)(self.images)
+            outputs = (self.network if module is None else module)(self.images)
         sum(output.float().square().mean() for output in outputs).backward()
 
     def with_module(self, module: Any) -> Work:
