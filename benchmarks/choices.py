@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from autoseg.connected import connected_components
 from autoseg.evaluation.surfaces import boundary, surface_distances
 from autoseg.networks import instance_norm
 from autoseg.networks.build import build_network
+from autoseg.networks.devices import training_format
 from autoseg.plan.augmentation import Blur, Range
 from autoseg.plan.network import PlainUNet
 from autoseg.training.augmentation.intensity import blur
@@ -88,12 +90,12 @@ def of_networks(sized: Callable[[int], int]) -> Iterator[Choice]:
             size = sized(64)
             last, first = (Net(features, 3, size, precision, form) for form in (LAST, FIRST))
             yield Choice(f"predicting volumes, {name}", "channels last", "channels first", last.predict, first.predict)
-            yield Choice(f"training on volumes, {name}", "channels last", "channels first", last.train, first.train)
-            yield Choice(
-                f"instance norm in training, {name}", "own", "torch's", last.train, last.with_torch(last.train)
-            )
-            predict = last.with_torch(last.predict)
-            yield Choice(f"instance norm in predicting, {name}", "own", "torch's", last.predict, predict)
+            sides = {"channels last": last, "channels first": first}
+            chosen = "channels last" if training_format(torch.device("cpu"), 3, features) == LAST else "channels first"
+            (other,) = sides.keys() - {chosen}
+            yield Choice(f"training on volumes, {name}", chosen, other, sides[chosen].train, sides[other].train)
+            for what, work in (("training", sides[chosen].train), ("predicting", last.predict)):
+                yield Choice(f"instance norm in {what}, {name}", "own", "torch's", work, last.with_torch(work))
         slices = [Net(32, 2, sized(256), precision, form) for form in (FIRST, torch.channels_last)]
         what = f"predicting slices, {str(precision).removeprefix('torch.')}"
         yield Choice(what, "channels first", "channels last", slices[0].predict, slices[1].predict)
@@ -134,7 +136,7 @@ class Net:
         self.network.train()
         self.network.zero_grad(set_to_none=True)
         with self._autocast():
-            outputs = (module or self.network)(self.images)
+            outputs = (self.network if module is None else module)(self.images)
         sum(output.float().square().mean() for output in outputs).backward()
 
     def with_module(self, module: Any) -> Work:
@@ -204,13 +206,8 @@ def of_surfaces(size: int) -> Iterator[Choice]:
     organ, core = reach < 0.45 * size, reach < 0.1 * size
     spacing = (1.0, 1.0, 1.0)
     for what, one, two in (("noise in an organ", noise, organ), ("an organ inside another", core, organ)):
-        yield Choice(
-            f"surface distances, {what}",
-            "distance transform",
-            "k-d tree",
-            lambda one=one, two=two: surface_distances(one, two, spacing),
-            lambda one=one, two=two: with_tree(one, two),
-        )
+        ours, theirs = partial(surface_distances, one, two, spacing), partial(with_tree, one, two)
+        yield Choice(f"surface distances, {what}", "distance transform", "k-d tree", ours, theirs)
     yield Choice(
         "connected components",
         "cc3d",
