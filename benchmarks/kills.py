@@ -11,7 +11,7 @@ A short run of `autoseg train` on generated data, whole volumes scored at its en
 2. Three seeds by one process, by two that torchrun starts (gloo), and by two that are killed, with one that goes on.
    Numbers are added in another order, so weights differ; the Dice over seeds says by how much they may.
 
-Writes benchmarks/results/kills.{md,json}.
+Writes benchmarks/results/kills.{md,json}; a part's results when it is done, beside those of the other.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from autoseg.dataset import generate_kidneys
 from autoseg.networks.devices import best_precision, find_device
 
 HERE = Path(__file__).resolve().parent
-STAGE, BATCH, ITERATIONS, EPOCHS, LONGER = "3d_fullres", 2, 20, 16, 30
+STAGE, BATCH, ITERATIONS, EPOCHS, LONGER = "3d_fullres", 2, 10, 16, 24
 SETTINGS = [
     f"stages.{STAGE}.sampling.batch_size={BATCH}",
     f"stages.{STAGE}.sampling.patch_size=[16, 32, 32]",
@@ -67,15 +67,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-w", "--workspace", type=Path, default=Path("autoseg-work/kills"))
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results")
+    parser.add_argument("--parts", nargs="+", choices=("killed", "shared"), default=("killed", "shared"))
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--note", default="", help="a sentence for the results: what else ran on the machine")
     arguments = parser.parse_args()
     space = arguments.workspace.resolve()
     prepare(space)
-    precisions = list(dict.fromkeys(["float32", best_precision(find_device("cpu"))]))
-    killed = {precision: compare_killed(space, precision, arguments.seed) for precision in precisions}
-    shared = compare_shared(space)
-    write_results(killed, shared, arguments)
+    record = arguments.output / "kills.json"
+    before = json.loads(record.read_text()) if record.is_file() else {}
+    killed, shared = before.get("killed", {}), before.get("shared", [])
+    if "killed" in arguments.parts:
+        precisions = list(dict.fromkeys(["float32", best_precision(find_device("cpu"))]))
+        killed = {precision: compare_killed(space, precision, arguments.seed) for precision in precisions}
+        write_results(killed, shared, arguments)
+    if "shared" in arguments.parts:
+        shared = compare_shared(space)
+        write_results(killed, shared, arguments)
     if not all(found["same_weights"] and found["same_rows"] for found in killed.values()):
         raise SystemExit("a training that was killed ended elsewhere")
 
@@ -261,7 +268,18 @@ def write_results(
             f"| {precision} | {len(found['kills'])} | {cut} | {weights}, {found['bytes']} bytes | "
             f"{log}, {found['rows']} epochs |"
         )
-    lines += [
+    if shared:
+        lines += shared_table(shared)
+    text = "\n".join(lines) + "\n"
+    print(text, flush=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "kills.md").write_text(text)
+    found = {"machine": this_machine(), "seed": arguments.seed, "killed": killed, "shared": shared}
+    (arguments.output / "kills.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def shared_table(shared: list[dict[str, Any]]) -> list[str]:
+    lines = [
         "",
         f"Shared by two processes (gloo, one thread each): {LONGER} epochs, {len(SEEDS)} seeds; Dice of the validation",
         "cases, whole volumes.",
@@ -276,12 +294,7 @@ def write_results(
         each = ", ".join(f"{value:.3f}" for value in dice)
         mean, deviation = statistics.mean(dice), statistics.stdev(dice)
         lines.append(f"| {name} | {samples} | {each} | {mean:.3f} | {deviation:.3f} |")
-    text = "\n".join(lines) + "\n"
-    print(text, flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "kills.md").write_text(text)
-    found = {"machine": this_machine(), "seed": arguments.seed, "killed": killed, "shared": shared}
-    (arguments.output / "kills.json").write_text(json.dumps(found, indent=1) + "\n")
+    return lines
 
 
 if __name__ == "__main__":

@@ -69,9 +69,10 @@ def _must_agree(folders: Sequence[Path], models: Sequence[Model]) -> None:
 
 
 def _what_is_averaged(model: Model) -> tuple[str, ...]:
-    """As JSON, which keeps the order of channels and labels."""
-    dataset = model.plan.dataset
-    return (*dataset.channels, dataset.labels.model_dump_json(), model.plan.stages[model.stage].model_dump_json())
+    """As JSON, which keeps the order of channels and labels. How long each was trained does not matter."""
+    dataset, stage = model.plan.dataset, model.plan.stages[model.stage]
+    described = stage.model_dump_json(exclude={"training": {"epochs", "minutes"}})
+    return (*dataset.channels, dataset.labels.model_dump_json(), described)
 
 
 def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module:

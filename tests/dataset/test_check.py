@@ -323,3 +323,15 @@ def test_real_label_maps_without_images():
 @pytest.mark.skipif(not (DATA / "hippocampus").exists(), reason=f"the hippocampus dataset is not in {DATA}")
 def test_the_hippocampus_dataset_is_sound():
     assert check(DATA / "hippocampus", jobs=2) == []
+
+
+def test_voxels_of_an_absurd_size(write_dataset, write_volume):
+    folder = write_dataset()
+    for path in folder.rglob("b*.nii.gz"):
+        array = np.ones((4, 5, 6), np.uint8) if path.parent.name == "labelsTr" else np.zeros((4, 5, 6), np.float32)
+        write_volume(path, array, spacing=(3e-4, 2e-4, 1e-4))
+    [finding] = [one for one in check(folder) if "scanner" in one.problem]
+    assert (finding.severity, finding.problem) == (
+        "warning",
+        "case 'b' has voxels of 0.0003 × 0.0002 × 0.0001 mm, which is no scanner's: is its header in other units?",
+    )

@@ -223,6 +223,15 @@ def test_what_the_folds_of_an_ensemble_may_differ_in(tmp_path, make_model, make_
     assert len(Predictor.load(tmp_path, "cpu").networks) == 2
 
 
+def test_folds_trained_for_different_times_are_averaged(tmp_path, make_model, make_plan):
+    plan = make_plan()
+    training = plan.stages["net"].training.model_copy(update={"minutes": 3.0, "epochs": 7})
+    longer = plan.model_copy(update={"stages": {"net": plan.stages["net"].model_copy(update={"training": training})}})
+    make_model(tmp_path / "fold_0", of=plan)
+    make_model(tmp_path / "fold_1", fold=1, of=longer)
+    assert len(Predictor.load(tmp_path, "cpu").networks) == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,26 @@ def test_a_training_killed_before_its_weights_were_written_is_finished(own_train
     assert not is_trained(folder)
     train(plan, STAGE, 0, own_trained, workers=0)
     assert (folder / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_model_is_trained_by_one_process_at_a_time(own_trained, plan, monkeypatch):
+    @contextmanager
+    def busy(folder, problem, remedy):
+        raise AutosegError(f"{folder}: {problem}. {remedy}")
+        yield
+
+    monkeypatch.setattr(fitting, "alone_in", busy)
+    folder = own_trained.fold_folder(plan, STAGE, 0)
+    assert train(plan, STAGE, 0, own_trained, workers=0) == folder  # it is done: nothing is written
+    (folder / "weights.safetensors").unlink()
+    before = contents(own_trained.path)
+    with pytest.raises(AutosegError) as refused:
+        train(plan, STAGE, 0, own_trained, workers=0)
+    assert str(refused.value) == (
+        f"{folder}: another process trains this model. Wait for it, or end it; the same command then goes on from "
+        "there."
+    )
+    assert contents(own_trained.path) == before
 
 
 def test_training_on_all_cases_validates_on_none(own_trained, plan, dataset):
