@@ -1,4 +1,4 @@
-"""Every plan that ships, through all of its stages on small data like KiTS19: narrower networks, smaller patches."""
+"""Every plan that ships, through all of its stages on a small dataset like KiTS19, with smaller networks."""
 
 from __future__ import annotations
 

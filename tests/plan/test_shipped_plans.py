@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from autoseg.errors import PlanError
 from autoseg.networks import build_network, count_parameters
 from autoseg.networks.fake import input_channels
 from autoseg.plan import read_plan
+from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 from autoseg.plan.shipped import find_plan, shipped_plans
+from autoseg.plan.text import as_text
 
 PLANS = Path(__file__).resolve().parents[2] / "plans"
 FILES = sorted(PLANS.glob("*.json"))
@@ -21,6 +24,7 @@ FILES = sorted(PLANS.glob("*.json"))
 def test_a_shipped_plan(path):
     plan = read_plan(path)
     assert plan.name == path.stem
+    assert path.read_text() == as_text(json.loads(path.read_text())) + "\n"
     assert f"`{path.name}`" in (PLANS / "README.md").read_text()
     for stage in plan.stages.values():
         outputs, inputs = plan.dataset.labels.outputs, input_channels(stage, plan.dataset)
@@ -55,11 +59,19 @@ def test_distinctive_values_of_the_papers():
     stage = read_plan(find_plan("residual_unet_3d")).stages["3d_fullres"]
     assert stage.sampling.patch_size == (80, 160, 160) and stage.network.features == (24, 48, 96, 192, 320, 320)
     assert stage.sampling.grid.likelier == {"tumour": 4} and stage.inference.gaussian_sigma is None
+    assert stage.training.validation_cases == 10 and stage.inference.return_order == 0
     stages = read_plan(find_plan("coarse_to_fine_vnet")).stages
     assert (
         stages["coarse"].preprocessing.spacing_mm == (3.4, 3.4, 3.4) and stages["coarse"].network.divisor == (16,) * 3
     )
     assert {stages[name].previous.stage for name in ("fine_densenet", "fine_se_resnext")} == {"coarse"}
-    assert stages["tumour_densenet"].previous.mask.value == -1024
+    for name in ("tumour_densenet", "tumour_se_resnext"):
+        assert stages[name].previous.mask.value == -1024
+        views = {view.orientation(3) for view in stages[name].inference.views}
+        assert len(views) == len(stages[name].inference.views) == 12
+        candidates = RemoveUncertain(target="tumour", least_probability=0.8, becomes="kidney")
+        assert stages[name].postprocessing == (candidates,)
+    assert stages["fine_se_resnext"].postprocessing == (KeepLargest(count=2),)
+    assert read_plan(find_plan("slicewise_unet_2d")).stages["2d"].preprocessing.resize_to == (244, 244)
     sampling = read_plan(find_plan("recursive_unet_2d")).stages["2d"].sampling
     assert round(sampling.batch_size * sampling.foreground_fraction, 9) == 5
