@@ -174,6 +174,6 @@ def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace
     begun = workspace.begun_folders()
     if begun and tuple(folds) != tuple(workspace.folds_of(dataset)):
         raise WorkspaceError(
-            f"{begun[0]}: models were trained in other folds than those asked for now. Leave --group-by and "
-            "--stratify as they were, or train in another workspace (-w DIR)."
+            f"{begun[0]}: models were trained in other folds than those asked for now. Leave --group-by, "
+            "--stratify and --split as they were, or train in another workspace (-w DIR)."
         )

@@ -183,7 +183,7 @@ def _prepare(
     trains: bool,
     device: str | None,
 ) -> None:
-    if trains:
+    if device or trains:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
     if processes.rank() == 0:
         preprocess(dataset, plan, stage, workspace, jobs, progress)

@@ -17,7 +17,7 @@ from torch import nn
 
 from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
 from autoseg.errors import AutosegError
-from autoseg.inference import folder
+from autoseg.inference import folder, way
 from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import Way
 from autoseg.inference.record import read_labels
@@ -430,7 +430,7 @@ def test_the_memory_is_told_beforehand_and_kept_to(predictor, tmp_path, caplog):
 
 
 def test_a_large_image_may_be_cut_to_save_memory(predictor, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "resident_memory_bytes", lambda: 10**6)
+    monkeypatch.setattr(way, "resident_memory_bytes", lambda: 10**6)
     write(tmp_path / "in" / "large_0000.nii.gz", shape=(40, 60, 80))
     with pytest.raises(AutosegError, match=r"\(--max-memory 0\.1\), or cut the image to the part that matters\.$"):
         predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out", max_memory_gb=0.001)

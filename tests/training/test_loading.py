@@ -23,7 +23,7 @@ from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
 AGAIN = "Run the same command again to continue from the last checkpoint"
 KILLED = (
     r"a process that loads training patches was killed, most likely because memory ran out "
-    r"\(it had 0\.\d\d GB resident when it last gave a batch\)\. " + AGAIN + r", with fewer --workers\."
+    r"\(it had \d\.\d\d GB resident when it last gave a batch\)\. " + AGAIN + r", with fewer --workers\."
 )
 
 
