@@ -149,7 +149,7 @@ def _take_step(session: Session, batch: Batch) -> float:
 
 
 def _stop_if_asked(session: Session) -> None:
-    if not session.heard.asked or session.run.is_finished:
+    if not session.heard.asked:
         return
     session.save()
     processes.wait()

@@ -319,8 +319,14 @@ def test_asked_twice_it_ends_at_once(make_job, folder):
     assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 3
 
 
-def test_asked_at_the_very_end_it_finishes(make_job):
-    assert fit(make_job(), calls_after(9, lambda: os.kill(os.getpid(), signal.SIGTERM))).iterations == 9
+def test_asked_at_the_very_end_nothing_else_is_begun(make_job, tmp_path):
+    """The next time it is finished without another step."""
+    expected = fit(make_job(where=tmp_path / "uninterrupted"))
+    with pytest.raises(TrainingStopped, match="100% done, after 9 iterations"):
+        fit(make_job(), calls_after(9, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    trained = fit(make_job())
+    assert trained.iterations == 9
+    assert_same(trained.weights, expected.weights)
 
 
 def no_numbers(monkeypatch, *iterations):
