@@ -86,7 +86,7 @@ def run(
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
     from autoseg.workflow.engine import in_turn, on_devices
-    from autoseg.workflow.folds import ask_folds, in_asked_folds
+    from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
     from autoseg.workflow.selecting import select
     from autoseg.workflow.trained import trained_folds
@@ -98,10 +98,7 @@ def run(
     request = make_request(kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    if dry_run:
-        opened = in_asked_folds(opened, space, group_by, stratify, split, jobs, progress)
-    else:
-        ask_folds(opened, space, group_by, stratify, split, jobs, progress)
+    opened = ask_folds(opened, space, group_by, stratify, split, jobs, progress, record=not dry_run)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)

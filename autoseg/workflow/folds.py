@@ -37,41 +37,9 @@ def ask_folds(
     split: str | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> None:
-    """Makes folds, and records them. See `make_asked_folds`."""
-    made = make_asked_folds(dataset, workspace, group_by, stratify, split, jobs, progress)
-    if made is not None:
-        workspace.write_folds(made.folds, made.asked)
-
-
-def in_asked_folds(
-    dataset: Dataset,
-    workspace: Workspace,
-    group_by: str | None = None,
-    stratify: bool = False,
-    split: str | None = None,
-    jobs: int | None = None,
-    progress: Progress = silent,
+    record: bool = True,
 ) -> Dataset:
-    """The dataset as if it brought the folds that are asked for; nothing is recorded. See `make_asked_folds`."""
-    made = make_asked_folds(dataset, workspace, group_by, stratify, split, jobs, progress)
-    return (
-        dataset
-        if made is None
-        else replace(dataset, splits=tuple((one.training, one.validation) for one in made.folds))
-    )
-
-
-def make_asked_folds(
-    dataset: Dataset,
-    workspace: Workspace,
-    group_by: str | None,
-    stratify: bool,
-    split: str | None,
-    jobs: int | None,
-    progress: Progress,
-) -> Made | None:
-    """Folds that keep groups of cases together, or that hold alike amounts of every label; None for those there are.
+    """Makes folds that keep groups of cases together, or that hold alike amounts of every label, and records them.
 
     Where the dataset brings splits of its own these stay, and groups are only checked for being on both sides of one.
     Nothing is made when nothing is asked, or when there are not two cases to part.
@@ -85,6 +53,10 @@ def make_asked_folds(
             in place of five. Test cases are in none of its halves.
         jobs: processes that read; None for as many as there are cores.
         progress: told of every label map read.
+        record: False leaves the workspace as it is.
+
+    Returns:
+        The dataset; if nothing was recorded, as if it brought these folds itself.
 
     Raises:
         DatasetError: cases cannot be parted so, a group is on both sides of one of the dataset's own splits, or a
@@ -92,7 +64,7 @@ def make_asked_folds(
         WorkspaceError: the workspace belongs to another dataset, or holds models that were trained in other folds.
     """
     if (group_by is None and not stratify and split is None) or len(dataset.cases) < 2:
-        return None
+        return dataset
     must_belong(dataset, workspace)
     names = [case.name for case in dataset.cases]
     groups = {name: name for name in names} if group_by is None else read_groups(group_by, names)
@@ -100,12 +72,15 @@ def make_asked_folds(
         for option in ["--stratify"] * stratify + ["--split"] * (split is not None):
             raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out {option}.")
         must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
-        return None
+        return dataset
     volumes = label_volumes(dataset, jobs, progress) if stratify else None
     asked = {"group_by": group_by, "stratify": stratify}
     made = Made(_folds(groups, volumes), asked) if split is None else _one_split(split, groups, volumes, asked)
     _must_not_move(made.folds, dataset, workspace)
-    return made
+    if not record:
+        return replace(dataset, splits=tuple((fold.training, fold.validation) for fold in made.folds))
+    workspace.write_folds(made.folds, made.asked)
+    return dataset
 
 
 def _folds(groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None) -> tuple[Fold, ...]:
