@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from autoseg.workflow.fitting import train
 from autoseg.workflow.machine import machine_for
 from autoseg.workflow.preparation import preprocess
 from autoseg.workflow.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # where processes find what tests have them do
 
 TINY = (
     "stages.*.training.epochs=1",

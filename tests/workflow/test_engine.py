@@ -12,33 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from engine_tasks import die, fail, note, sleep, stumble
 
-from autoseg.errors import AutosegError, TrainingStopped
+from autoseg.errors import TrainingStopped
 from autoseg.workflow.engine import Outcome, Task, in_turn, on_devices
-
-
-def note(path: Path, name: str, device: str | None) -> None:
-    """Writes when it began and ended, by the clock that all processes share, and where."""
-    begun = time.monotonic()
-    time.sleep(0.2)
-    (path / name).write_text(f"{begun} {time.monotonic()} {device} {os.getpid()}")
-
-
-def fail(device: str | None) -> None:
-    raise AutosegError("not like this")
-
-
-def stumble(device: str | None) -> None:
-    raise ZeroDivisionError("by nothing")
-
-
-def die(device: str | None) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def sleep(path: Path, device: str | None) -> None:
-    path.touch()
-    time.sleep(60)
 
 
 def two_processes(tmp_path, told=lambda name, state: None):
@@ -131,10 +108,11 @@ def test_asked_to_stop_it_begins_nothing_more(tmp_path):
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from functools import partial; import test_engine as t\n"
+        "from pathlib import Path; from functools import partial\n"
+        "from autoseg.workflow.engine import Task, on_devices; from engine_tasks import linger\n"
         "if __name__ == '__main__':\n"
         "    path = Path(sys.argv[2])\n"
-        "    t.on_devices(['cpu'], path, lambda *s: None)([t.Task('a', partial(t.linger, path / 'pid'))])\n"
+        "    on_devices(['cpu'], path, lambda *s: None)([Task('a', partial(linger, path / 'pid'))])\n"
     )
     (tmp_path / "parent.py").write_text(code)
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", Path(__file__).parent, tmp_path])
@@ -148,11 +126,6 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     while time.monotonic() < ends and _runs(child):
         time.sleep(0.1)
     assert not _runs(child)
-
-
-def linger(path: Path, device: str | None) -> None:
-    path.write_text(str(os.getpid()))
-    time.sleep(60)
 
 
 def _runs(process: int) -> bool:
