@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 
 from autoseg.errors import ModelError
-from autoseg.files import atomic_path, read_json, write_json
+from autoseg.files import read_json, write_bytes, write_json
 from autoseg.frozen import Frozen
 from autoseg.plan import Plan
 
@@ -63,18 +63,11 @@ class Model(Frozen):
 
 def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> None:
     """Writes a model; the weights come last, so their presence says that it is whole."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # to bytes: its own way to a file leaves a part of it behind when it is killed
 
     write_json(folder / DESCRIPTION, model.model_dump(mode="json"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    try:
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
-    except SafetensorError as problem:  # what safetensors makes of a full disk
-        raise ModelError(
-            f"{folder / WEIGHTS}: the weights cannot be written ({problem}): is the disk full? Make room and run the "
-            "same command again; the training is kept."
-        ) from None
+    write_bytes(folder / WEIGHTS, save(tensors))
 
 
 def read_model(folder: Path) -> Model:
@@ -174,5 +167,5 @@ def _no_weights(folder: Path) -> str:
         return f"{folder}: the training has not finished. Run the same training command again to continue it."
     return (
         f"{folder}: no model here ({WEIGHTS} is missing). Name the folder of a trained fold "
-        "(…/models/PLAN/STAGE/fold_0), or of a stage with trained folds."
+        "(…/models/PLAN/STAGE/fold_0), of a stage with trained folds, or of a workspace; 'autoseg run DATASET' trains."
     )

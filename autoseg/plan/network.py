@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from autoseg.frozen import Frozen
 
-Axes = tuple[PositiveInt, ...]  # one number an axis, (z, y, x) or (y, x)
+Few = Annotated[int, Field(gt=0, le=512)]  # of what no network has more: voxels of a kernel, blocks, groups
+Axes = tuple[Few, ...]  # one number an axis, (z, y, x) or (y, x)
 Features = Annotated[int, Field(gt=0, le=2**16)]
 
 _OF_DECODER = ("decoder_convolutions", "decoder_blocks")  # fields with one entry a stage of the decoder
@@ -67,8 +68,8 @@ class PlainUNet(_UNet):
     """
 
     kind: Literal["plain_unet"] = "plain_unet"
-    encoder_convolutions: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
+    encoder_convolutions: tuple[Few, ...]
+    decoder_convolutions: tuple[Few, ...]
     deep_supervision: bool = True
 
 
@@ -88,8 +89,8 @@ class ResidualEncoderUNet(_UNet):
     """
 
     kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
-    encoder_blocks: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
+    encoder_blocks: tuple[Few, ...]
+    decoder_convolutions: tuple[Few, ...]
     deep_supervision: bool = True
 
 
@@ -156,8 +157,8 @@ class BlockUNet(_UNet):
     """
 
     kind: Literal["block_unet"] = "block_unet"
-    encoder_blocks: tuple[PositiveInt, ...]
-    decoder_blocks: tuple[PositiveInt, ...]
+    encoder_blocks: tuple[Few, ...]
+    decoder_blocks: tuple[Few, ...]
     encoder_block: Block = "residual"
     decoder_block: Block = "plain"
     norm: Norm = InstanceNorm()
@@ -167,7 +168,7 @@ class BlockUNet(_UNet):
     downsampling: Literal["strided", "max_pool"] = "strided"
     upsampling: Literal["transposed", "interpolated"] = "transposed"
     attention_gates: bool = False
-    squeeze_excitation: PositiveInt | None = None
+    squeeze_excitation: Few | None = None
     deep_supervision: bool = False
 
 
@@ -193,8 +194,8 @@ class VNet(_UNet):
     """
 
     kind: Literal["v_net"] = "v_net"
-    encoder_convolutions: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
+    encoder_convolutions: tuple[Few, ...]
+    decoder_convolutions: tuple[Few, ...]
     norm: Norm = NoNorm()
     activation: Activation = "prelu"
     deep_supervision: bool = False
@@ -209,9 +210,9 @@ class _ClassifierVNet(Frozen):
 
     kind: str
     dimensions: Literal[2, 3] = 3
-    blocks: tuple[PositiveInt, ...] = Field(min_length=4, max_length=4)
+    blocks: tuple[Few, ...] = Field(min_length=4, max_length=4)
     decoder_features: tuple[Features, ...] = Field(default=(256, 128, 64, 32, 16), min_length=5, max_length=5)
-    decoder_convolutions: tuple[PositiveInt, ...] = Field(default=(3, 3, 2, 1, 1), min_length=5, max_length=5)
+    decoder_convolutions: tuple[Few, ...] = Field(default=(3, 3, 2, 1, 1), min_length=5, max_length=5)
     norm: Norm = BatchNorm()
     deep_supervision: bool = False
 
@@ -262,8 +263,8 @@ class DenseVNet(_ClassifierVNet):
     """
 
     kind: Literal["dense_v_net"] = "dense_v_net"
-    blocks: tuple[PositiveInt, ...] = Field(default=(6, 12, 32, 32), min_length=4, max_length=4)
-    growth: PositiveInt = 32
+    blocks: tuple[Few, ...] = Field(default=(6, 12, 32, 32), min_length=4, max_length=4)
+    growth: Few = 32
 
     @property
     def encoder_features(self) -> tuple[int, ...]:
@@ -293,10 +294,10 @@ class SEResNeXtVNet(_ClassifierVNet):
     """
 
     kind: Literal["se_resnext_v_net"] = "se_resnext_v_net"
-    blocks: tuple[PositiveInt, ...] = Field(default=(3, 4, 23, 3), min_length=4, max_length=4)
-    groups: PositiveInt = 32
-    group_width: PositiveInt = 4
-    squeeze_excitation: PositiveInt = 16
+    blocks: tuple[Few, ...] = Field(default=(3, 4, 23, 3), min_length=4, max_length=4)
+    groups: Few = 32
+    group_width: Few = 4
+    squeeze_excitation: Few = 16
 
     @property
     def encoder_features(self) -> tuple[int, ...]:

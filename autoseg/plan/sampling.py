@@ -29,7 +29,7 @@ class SlidingGrid(Frozen):
     overlap: float = Field(default=0.25, ge=0, le=0.9)
     inside: float = Field(default=0.5, ge=0, lt=1)
     along: Literal["all", "any"] = "all"
-    likelier: dict[str, Annotated[float, Field(gt=0)]] = {}
+    likelier: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = {}
 
 
 class Sampling(Frozen):

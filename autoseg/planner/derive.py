@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -75,6 +76,9 @@ def derive_plan(
         fitted = _fitted(grounds)
     except TooLittleMemory as problem:
         raise _enough_for_all(grounds, problem) from None
+    if (voxels := _voxels_in_time(grounds, fitted)) is not None:
+        with suppress(TooLittleMemory):  # so small a patch is none for a network: then without a low resolution
+            fitted = _fitted(grounds, voxels)
     stages, decisions = {}, {}
     for stage_name, (view, sizes) in fitted.items():
         parts = derive_parts(grounds, view, sizes)
@@ -129,10 +133,14 @@ def grounds_for(fingerprint: Fingerprint, budget: Budget, machine: Machine, pres
     )
 
 
-def _fitted(grounds: Grounds) -> dict[str, tuple[View, Sizes]]:
+def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple[View, Sizes]]:
     """Name of a stage → the images as it sees them, and what fits the memory.
 
     Images of one slice have no volume to learn from.
+
+    Args:
+        grounds: what all stages are derived from.
+        most_voxels: of a patch, for the low resolution; None where the memory alone counts.
     """
     spacing, shape = grounds.spacing, grounds.median_shape
     full = View(spacing, shape, math.prod(shape))
@@ -141,7 +149,8 @@ def _fitted(grounds: Grounds) -> dict[str, tuple[View, Sizes]]:
     if grounds.fingerprint.dataset.dimensions == 2 or shape[0] <= 1:
         return stages
     volumes = find_sizes(grounds, full)
-    low = search_memory(grounds, full, volumes.candidate.first_features, partial(low_resolution, spacing.value, shape))
+    lower = partial(low_resolution, spacing.value, shape, most_voxels=most_voxels)
+    low = search_memory(grounds, full, volumes.candidate.first_features, lower)
     if low is None:
         return {**stages, "3d_fullres": (full, volumes)}
     overview = View(low.spacing, low.median_shape, low.voxels)
@@ -155,6 +164,16 @@ def _fitted(grounds: Grounds) -> dict[str, tuple[View, Sizes]]:
         "3d_fullres": (full, volumes),
         "3d_cascade": (cascade, refined),
     }
+
+
+def _voxels_in_time(grounds: Grounds, fitted: dict[str, tuple[View, Sizes]]) -> int | None:
+    """Voxels of a patch of volumes that is small for want of time; None where there is none."""
+    if grounds.budget.minutes is None or grounds.preset.as_nnunet or "3d_fullres" not in fitted:
+        return None
+    view, sizes = fitted["3d_fullres"]
+    patch: tuple[int, ...] = derive_parts(grounds, view, sizes)["sampling.patch_size"].value
+    planned = sizes.candidate.topology.patch_size
+    return math.prod(patch) if math.prod(patch) < math.prod(planned) else None
 
 
 def _enough_for_all(grounds: Grounds, problem: TooLittleMemory) -> TooLittleMemory:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from autoseg.geometry import Spacing, in_mm
 from autoseg.planner.decided import Decided, by, percent
 from autoseg.planner.memory import Memory, largest_patch
+from autoseg.planner.topology import Topology
 
 SMALLEST_SHARE = 0.25  # of the median image, that a patch should see
 COARSENING = 1.03
@@ -30,7 +31,9 @@ class LowResolution(NamedTuple):
     voxels: float
 
 
-def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: Memory) -> LowResolution | None:
+def low_resolution(
+    spacing_mm: Spacing, median_shape: Sequence[float], memory: Memory, most_voxels: int | None = None
+) -> LowResolution | None:
     """The resolution at which a patch sees a quarter of the median image; None where it would not pay.
 
     Voxels are enlarged step by step, axes less than half as coarse as the coarsest first. It pays if
@@ -40,12 +43,15 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
         spacing_mm: at full resolution, along the array's three axes.
         median_shape: voxels of the median image at full resolution.
         memory: what fits.
+        most_voxels: of a patch that the time allows; None where the memory alone counts.
 
     Raises:
         PlanError: the images or the memory are too small for a network.
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Methods.
     """
+    if most_voxels is not None:
+        memory = _with_small_patches(memory, most_voxels)
     image = voxels = math.prod(median_shape)
     spacing, shape = tuple(spacing_mm), tuple(max(round(n), 1) for n in median_shape)
     full_patch = patch = largest_patch(spacing_mm, median_shape, memory).patch_size
@@ -59,9 +65,10 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
     if steps == 0 or image / voxels < LEAST_GAIN:
         return None
     seen, sees = math.prod(full_patch) / image, math.prod(patch) / voxels
+    hurry = "" if most_voxels is None else "In the time there is, patches have to be small. "
     reason = (
-        f"At full resolution a patch of {by(full_patch)} voxels sees {percent(seen)} of the median image. Voxels "
-        f"are enlarged, 3 % at a time, the finest axes first, until a patch ({by(patch)}) sees a quarter: after "
+        f"{hurry}At full resolution a patch of {by(full_patch)} voxels sees {percent(seen)} of the median image. "
+        f"Voxels are enlarged, 3 % at a time, the finest axes first, until a patch ({by(patch)}) sees a quarter: after "
         f"{steps} steps, at {in_mm(spacing)} mm, it sees {100 * sees:.0f} % of {by(shape)} voxels."
     )
     facts = {
@@ -70,9 +77,19 @@ def low_resolution(spacing_mm: Spacing, median_shape: Sequence[float], memory: M
         "full_patch_size": full_patch,
         "smallest_share": SMALLEST_SHARE,
         "steps": steps,
+        **({} if most_voxels is None else {"most_voxels": most_voxels}),
     }
     alternative = "At full resolution alone, networks would not see where in the body a patch lies."
     return LowResolution(Decided(spacing, "low_resolution", facts, reason, alternative), shape, voxels)
+
+
+def _with_small_patches(memory: Memory, most_voxels: int) -> Memory:
+    """The same memory, in which no larger patch fits."""
+
+    def patches_that_fit(topology: Topology) -> float:
+        return memory.patches_that_fit(topology) if math.prod(topology.patch_size) <= most_voxels else 0.0
+
+    return memory._replace(patches_that_fit=patches_that_fit)
 
 
 def _coarser(spacing_mm: Spacing) -> Spacing:

@@ -115,8 +115,10 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
                             worker.ask_to_stop()
                     ready = wait([worker.pipe for worker in busy], WAKE_SECONDS)
                     for worker in busy:
-                        if worker.pipe in ready and worker.task is not None:
-                            board.end(worker.task, worker.hear())
+                        if worker.pipe in ready and (ended := worker.task) is not None:
+                            problem = worker.hear()
+                            if not (heard.asked and worker.is_gone):  # asked to stop where it could only end
+                                board.end(ended, problem)
         finally:
             for worker in workers:
                 worker.end()
@@ -195,6 +197,11 @@ class _Worker:
             self.pipe.close()
             self._process = None
         return problem
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its process has ended."""
+        return self._process is None
 
     def ask_to_stop(self) -> None:
         """Asks what it does to stop where nothing is lost."""

@@ -7,6 +7,7 @@ command keeps to; or the dataset with them, and nothing recorded.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from autoseg.dataset import Dataset, Fold
 from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
 from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.planner.decided import counted
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import must_belong
 from autoseg.workflow.workspace import Workspace
@@ -110,7 +112,7 @@ def _parts(
         DatasetError: the split cannot be read, or leaves a part empty.
     """
     numbers = split.split("/")
-    if len(numbers) not in (2, 3) or not all(part.isascii() and part.isdecimal() and int(part) for part in numbers):
+    if len(numbers) not in (2, 3) or not all(map(_is_count, numbers)):
         raise DatasetError(
             f"--split {split}: expected TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, in cases or shares of them, as in "
             "190/20 or 80/10/10."
@@ -118,12 +120,18 @@ def _parts(
     sizes = split_sizes([int(part) for part in numbers], len(groups))
     parts = balanced_parts(groups, sizes, volumes) if min(sizes) else []
     if not parts or not all(parts):
+        count = len(set(groups.values()))
+        remedy = "Give shares that are closer to each other" if count >= len(numbers) else "Group them otherwise"
         raise DatasetError(
-            f"--split {split}: {len(groups)} cases in {len(set(groups.values()))} groups leave one of these parts "
-            "empty. Give shares that are closer to each other."
+            f"--split {split}: {counted(len(groups), 'case')} in {counted(count, 'group')} leave one of these parts "
+            f"empty. {remedy}."
         )
     training, validation, *test = parts
     return training, validation, test[0] if test else ()
+
+
+def _is_count(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}", text) is not None and int(text) > 0
 
 
 def split_sizes(shares: Sequence[int], cases: int) -> list[int]:

@@ -113,7 +113,7 @@ def find_selection(folder: Path) -> Path | None:
         raise WorkspaceError(f"{folder}: models are selected by {len(found)} plans. Name one: {listed}.")
     if workspace.begun_folders() or begun_folders(folder):
         raise WorkspaceError(
-            f"{folder}: no model is selected here yet. Run 'autoseg select DATASET', or name the folder of a stage "
-            "(…/models/PLAN/STAGE)."
+            f"{folder}: no model is selected here yet. Run 'autoseg select DATASET' once models are trained ('autoseg "
+            "run DATASET' does both), or name the folder of a stage (…/models/PLAN/STAGE)."
         )
     return None

@@ -22,7 +22,7 @@ def test_one_stage_from_selection_to_prediction(autoseg, finished, own_work, tmp
     assert "2d, fold 0: to train" in ran.out and "selection: not made" in ran.out
     ran = autoseg("predict", own_work, finished.data / "imagesTs", "-o", tmp_path / "out")
     assert ran.code == 2
-    assert f"{own_work}: no model is selected here yet. Run 'autoseg select DATASET', or name the folder" in ran.err
+    assert f"{own_work}: no model is selected here yet. Run 'autoseg select DATASET' once models" in ran.err
     ran = autoseg("select", finished.data, "-w", own_work, "--jobs", 1)
     assert ran.code == 0, ran.err
     assert "Selected: 3d_fullres, the only candidate (1 cases, fold 0)" in ran.out

@@ -87,6 +87,23 @@ def test_ten_minutes_on_two_cores(hippocampus, make_machine):
     assert plan.decisions["stages.3d_fullres.sampling.patch_size"].rule == "trim_patch"
 
 
+def test_a_low_resolution_where_patches_are_small_for_want_of_time(make_fingerprint, make_machine, unasked):
+    """Patches of 96³ fit the memory and hold the image; in the time, those of a 27th of it."""
+    cubes = make_fingerprint([(1.0, 1.0, 1.0)] * 20, [(96, 96, 96)] * 20)
+    assert list(derive_plan(cubes, Budget(), unasked).stages) == ["2d", "3d_fullres"]
+    in_a_day = derive_plan(cubes, Budget(minutes=1440), make_machine(arithmetic))
+    assert list(in_a_day.stages) == ["2d", "3d_fullres"]
+    hurried = derive_plan(cubes, Budget(minutes=2), make_machine(arithmetic))
+    assert list(hurried.stages) == ["2d", "3d_lowres", "3d_fullres", "3d_cascade"]
+    voxels = {name: math.prod(stage.sampling.patch_size) for name, stage in hurried.stages.items()}
+    assert voxels["3d_fullres"] < 0.25 * 96**3
+    low = hurried.stages["3d_lowres"].preprocessing.spacing_mm
+    assert low is not None and min(low) > 1.2
+    assert hurried.decisions["stages.3d_lowres.preprocessing.spacing_mm"].facts["most_voxels"] == voxels["3d_fullres"]
+    as_nnunet = derive_plan(cubes, Budget(minutes=2), make_machine(arithmetic), preset="nnunet")
+    assert list(as_nnunet.stages) == ["2d", "3d_fullres"]
+
+
 def test_the_stages_measured_are_those_that_would_be_trained(hippocampus, make_machine):
     measured = []
 

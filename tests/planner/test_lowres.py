@@ -50,3 +50,13 @@ def test_fine_axes_are_enlarged_first():
     assert y == x == pytest.approx(0.7 * 1.03 ** (44 + together))
     assert z == pytest.approx(5.0 * 1.03**together)
     assert together > 0
+
+
+def test_patches_that_are_small_for_want_of_time():
+    """64³ is a quarter of (512 / f)³ from f = 512 / 101.6 = 5.04 on: 1.03⁵⁵ is 5.08, 1.03⁵⁴ is 4.93."""
+    found = low_resolution(MM, (512, 512, 512), MEMORY, most_voxels=64**3)
+    assert found.spacing.value == pytest.approx((1.03**55,) * 3, rel=1e-12)
+    assert found.spacing.reason.startswith("In the time there is, patches have to be small. At full resolution a ")
+    assert found.spacing.facts["most_voxels"] == 64**3
+    assert low_resolution(MM, (138, 170, 138), MEMORY) is None  # where the memory alone counts
+    assert low_resolution(MM, (138, 170, 138), MEMORY, most_voxels=64**3) is not None
