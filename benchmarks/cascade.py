@@ -80,7 +80,7 @@ def main() -> None:
         if arguments.labels:
             found["unseen"] = unseen(root, workspace, chain)
     found |= {
-        "command": " ".join(["python benchmarks/cascade.py", *sys.argv[1:]]),
+        "command": command(arguments, cases, arguments.iterations or iterations),
         "machine": describe_machine(torch.device("cpu")),
         "load_average": os.getloadavg()[0],
         "minutes": (time.perf_counter() - started) / 60,
@@ -91,6 +91,11 @@ def main() -> None:
     write_json(arguments.output / f"{name}.json", found)
     (arguments.output / f"{name}.md").write_text(page(found))
     print(page(found))
+
+
+def command(arguments: argparse.Namespace, cases: int, iterations: int) -> str:
+    labels = f" --labels {arguments.labels.name}" if arguments.labels else ""
+    return f"python benchmarks/cascade.py{labels} --cases {cases} --iterations {iterations}"
 
 
 def planned(dataset: Dataset, workspace: Workspace, memory: float, iterations: int) -> Plan:

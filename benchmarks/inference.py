@@ -214,7 +214,7 @@ def predict_large(arguments: argparse.Namespace) -> tuple[list[Figure], dict[str
         row(f"{title}: peak memory", gigabytes(limited["peak_bytes"]), asked=f"≤ {limit_gb:g} GB"),
         row(f"{title}: seconds", f"{limited['process_seconds']:.0f} s"),
     ]
-    same = np.array_equal(*(read_label_map(run["label_map"])[0] for run in (default, limited)))
+    same = np.array_equal(*(read_label_map(Path(run.pop("label_map")))[0] for run in (default, limited)))
     figures.append(row(f"{title}: the same label map", "yes" if same else "no", asked="yes"))
     return figures, {"default": default, "limited": limited}
 
