@@ -5,8 +5,6 @@ Comes in: one row a system. Goes out: planned_vs_hand_set_DATASET.{json,csv,png,
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from matplotlib.figure import Figure
 from published_systems import PLANNED
 
 from autoseg.files import write_json, write_text
+from autoseg.training import log
 
 matplotlib.use("Agg")
 
@@ -65,13 +64,7 @@ def flat(row: Row) -> dict[str, Any]:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """All rows, with the columns that any of them has."""
-    flattened = [flat(row) for row in rows]
-    columns = list(dict.fromkeys(column for row in flattened for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flattened)
-    return text.getvalue()
+    return log.as_csv([flat(row) for row in rows])
 
 
 def page(run: Row, rows: Sequence[Row], figure: str) -> str:

@@ -6,10 +6,21 @@ before, (batch, channels, *axes), to its own; the first takes the image.
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Iterable
+
+from torch import Tensor, nn
 
 from autoseg.networks.blocks import ResidualBlock, convolutions
 from autoseg.plan.network import PlainUNet, ResidualEncoderUNet
+
+
+def encode(stages: Iterable[nn.Module], images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """What the last stage makes of images (batch, channels, *axes), and what those before it hand over, in order."""
+    x, handed_over = images, []
+    for stage in stages:
+        x = stage(x)
+        handed_over.append(x)
+    return x, handed_over[:-1]
 
 
 def plain_encoder(plan: PlainUNet, in_channels: int) -> nn.ModuleList:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.blocks import initialise
+from autoseg.networks.encoders import encode
 from autoseg.networks.layers import AttentionGate, pointwise
 
 
@@ -77,11 +78,7 @@ class JoinedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Logits for images (batch, channels, *axes), full resolution first."""
-        x, skips = images, []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
+        x, skips = encode(self.encoder, images)
         logits: list[Tensor] = []
         last = len(self.decoder) - 1
         for i, stage in enumerate(self.decoder):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.blocks import CONVOLUTION, TRANSPOSED, convolutions, initialise
+from autoseg.networks.encoders import encode
 from autoseg.plan.network import PlainUNet, ResidualEncoderUNet
 
 
@@ -45,12 +46,7 @@ class UNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Logits for images (batch, channels, *axes), full resolution first."""
-        skips = []
-        x = images
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        skips.pop()
+        x, skips = encode(self.encoder, images)
         logits: list[Tensor] = []
         last = len(self.decoder) - 1
         for i, (upsample, stage, head) in enumerate(zip(self.upsampling, self.decoder, self.heads, strict=True)):

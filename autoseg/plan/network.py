@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -217,9 +218,9 @@ class _ClassifierVNet(Frozen):
     deep_supervision: bool = False
 
     @property
+    @abstractmethod
     def encoder_features(self) -> tuple[int, ...]:
         """Channels at ½, ¼, … ⅟₃₂ of the resolution."""
-        raise NotImplementedError
 
     @property
     def features(self) -> tuple[int, ...]:
