@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +39,7 @@ from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
     from autoseg.plan import Plan
-    from autoseg.workflow.engine import Outcome
+    from autoseg.workflow.engine import Outcome, Task
     from autoseg.workflow.pipeline import ModelJob
     from autoseg.workflow.status import Forecast
     from autoseg.workflow.workspace import Workspace
@@ -85,7 +86,6 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow.engine import in_turn, on_devices
     from autoseg.workflow.folds import ask_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
     from autoseg.workflow.selecting import select
@@ -94,7 +94,8 @@ def run(
     asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
     if device and devices:
         raise typer.BadParameter("give --device or --devices, not both")
-    kind = device if devices is None else parse_devices(devices)[0].partition(":")[0]
+    several = () if devices is None else parse_devices(devices)
+    kind = several[0].partition(":")[0] if several else device
     request = make_request(kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
@@ -107,21 +108,49 @@ def run(
     show_jobs(todo, plan, space, selects=asked is None)
     if dry_run:
         return
-    tasks = make_tasks(todo, opened, plan, space, workers, jobs, progress)
     where = unless_auto(device)
-    several = () if devices is None else parse_devices(devices)
+    models = {job.name: space.fold_folder(plan, job.stage, job.fold) for job in todo}
 
-    def told(task: str, state: str) -> None:
-        if state != "done" or several:
-            say(f"{task}: {state}")
-        for job in todo:
-            if state == "done" and job.name == task:
-                show_model(opened, space.fold_folder(plan, job.stage, job.fold))
+    def show(task: str) -> None:
+        if task in models:  # another task prepares cases
+            show_model(opened, models[task])
 
-    engine = on_devices(several, space.logs_folder(name), told) if several else in_turn(where, told)
-    must_be_done(engine(tasks), len(tasks))
+    do_all(
+        make_tasks(todo, opened, plan, space, workers, jobs, progress), where, several, space.logs_folder(name), show
+    )
     if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
         show_selection(select(opened, plan, space, several[0] if several else where, jobs, progress), space)
+
+
+def do_all(
+    tasks: Sequence[Task],
+    device: str | None,
+    several: Sequence[str],
+    logs: Path,
+    show: Callable[[str], None],
+) -> None:
+    """Does tasks, and tells of each; one after another on a device, or on several at once.
+
+    Args:
+        tasks: each may need others.
+        device: None for the plan's.
+        several: devices, in place of one.
+        logs: where those write what they have to say.
+        show: a task that is done, by its name.
+
+    Raises:
+        AutosegError: some failed; the message names every one.
+    """
+    from autoseg.workflow.engine import in_turn, on_devices
+
+    def told(name: str, state: str) -> None:
+        if state != "done" or several:
+            say(f"{name}: {state}")
+        if state == "done":
+            show(name)
+
+    engine = on_devices(several, logs, told) if several else in_turn(device, told)
+    must_be_done(engine(tasks), len(tasks))
 
 
 def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
