@@ -67,10 +67,14 @@ def peak_memory_bytes(process: int) -> int:
     return _status(str(process), "VmHWM:")
 
 
-def forget_peak() -> None:
-    """The peak of this process counts from now on, where the system can do that."""
+def forget_peak(root: Path = Path("/")) -> None:
+    """The peak of this process counts from now on, where the system can do that: some containers forbid it.
+
+    Args:
+        root: of the file system.
+    """
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        (root / "proc" / "self" / "clear_refs").write_text("5", encoding="ascii")
 
 
 def _status(process: str, field: str) -> int:

@@ -35,9 +35,9 @@ def holder(tmp_path):
     numbers = {int(process.stdout.readline()) for _ in range(2)}
     yield process
     process.kill()
-    process.communicate()
-    for number in numbers:
+    for number in numbers:  # the child holds the pipe, too: reading to its end would wait for it
         os.kill(number, signal.SIGKILL)
+    process.communicate()
 
 
 def enter(folder):
