@@ -21,7 +21,7 @@ from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.plan.plan import Budget, Decision, Plan, PresetName
 from autoseg.planner.axis_order import axis_order
 from autoseg.planner.decided import Decided
-from autoseg.planner.length import EPOCHS, ITERATIONS
+from autoseg.planner.length import TAKES_LONG
 from autoseg.planner.lowres import low_resolution
 from autoseg.planner.machine import Machine
 from autoseg.planner.memory import TooLittleMemory
@@ -36,10 +36,6 @@ from autoseg.planner.stage import derive_parts
 
 NNUNET_ORIENTATION: Decided[str | None] = Decided(
     None, "conventions", {}, "nnU-Net leaves the axes of each image as its file has them."
-)
-TAKES_LONG = (
-    f"No time limit is set, and {EPOCHS} epochs of {ITERATIONS} iterations take a processor days to weeks: --minutes "
-    "plans for the time there is."
 )
 OUT_OF_PLANE = 999.0  # nnU-Net takes a 2-D image for a slice this many times thicker than its pixels are wide
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autoseg.plan.training import Training
 from autoseg.planner.decided import Decided, counted, number
 
 EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limit
@@ -11,6 +12,10 @@ TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
 SHORTEST_EPOCH = 10  # iterations
 VALIDATION_SHARE = 0.1
 FEW_ITERATIONS = 10_000  # in fewer, what is learnt soonest counts for more than what is learnt in the end
+TAKES_LONG = (
+    f"No time limit is set, and {EPOCHS} epochs of {ITERATIONS} iterations take a processor days to weeks: --minutes "
+    "plans for the time there is."
+)
 
 
 def training_length(minutes: float | None, seconds_per_iteration: float | None) -> dict[str, Decided[Any]]:
@@ -64,6 +69,11 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths, alternative),
         "training.validation_iterations": Decided(validation, "training_length", facts, look),
     }
+
+
+def takes_long(training: Training) -> bool:
+    """Whether nothing makes a training shorter than the one of a plan without a time limit."""
+    return training.minutes is None and training.epochs * training.iterations_per_epoch >= EPOCHS * ITERATIONS
 
 
 def _whole(total: float) -> str:

@@ -16,6 +16,7 @@ from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
 from autoseg.planner.decided import by
 from autoseg.planner.derive import recorded
+from autoseg.planner.length import TAKES_LONG, takes_long
 from autoseg.planner.measured_memory import GIGABYTE
 from autoseg.planner.memory import compared
 from autoseg.planner.predicted import predicted_memory, prediction_warnings, prepared_shape, refuse_absurd
@@ -42,6 +43,9 @@ def set_by_hand(plan: Plan, settings: Sequence[str], fingerprint: Fingerprint | 
         if fingerprint is not None:
             refuse_stage(name, changed.stages[name], fingerprint)
         check_memory(changed, name, machine, settings_of(name, settings), before=plan.stages[name])
+    if not any(takes_long(stage.training) for stage in changed.stages.values()):
+        warnings = tuple(warning for warning in changed.warnings if warning != TAKES_LONG)
+        changed = changed.model_copy(update={"warnings": warnings})
     return predicted_again(changed, touched, fingerprint, machine, before=plan)
 
 

@@ -198,6 +198,22 @@ def test_a_prediction_that_no_longer_fits_is_warned_of(fingerprint):
 
 
 @pytest.mark.usefixtures("arithmetic")
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ([], True),
+        (["stages.*.training.epochs=999"], False),
+        (["stages.*.training.minutes=9"], False),
+        (["stages.2d.training.epochs=4"], True),
+        (["stages.*.training.seed=1"], True),
+    ],
+)
+def test_a_training_that_is_set_shorter_is_not_warned_of(fingerprint, settings, warned):
+    warnings = make_plan(fingerprint, Budget(memory_gb=4), settings=settings).warnings
+    assert any("days to weeks" in warning for warning in warnings) == warned
+
+
+@pytest.mark.usefixtures("arithmetic")
 def test_values_set_for_a_training(fingerprint, workspace):
     plan = plan_in_workspace(fingerprint, workspace, "default", ASKED)
     write_fingerprint(workspace.fingerprint_file, fingerprint)
