@@ -10,7 +10,7 @@ import typer
 
 from autoseg.cli.display import complain, progress, say, set_verbosity, show
 from autoseg.cli.options import Quiet, Verbose, time_enough
-from autoseg.cli.results import show_model
+from autoseg.cli.results import show_model, show_selection
 
 STAGE = "3d_fullres"
 CASES, TEST_CASES = 20, 4
@@ -26,16 +26,17 @@ def demo(
 ) -> None:
     """Makes up a small CT-like dataset and runs everything on it, on the CPU, in minutes.
 
-    Two kidneys, tumours on some of them: plan, train one fold, predict new images, score them.
+    Two kidneys, tumours on some of them: plan, train one fold, learn postprocessing, predict new images, score them.
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset, generate_kidneys
     from autoseg.evaluation import evaluate
     from autoseg.inference.folder import predict_cases
-    from autoseg.inference.predictor import Predictor
     from autoseg.reporting import draw_cases, score_table
     from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
+    from autoseg.workflow.predicting import load_team
     from autoseg.workflow.request import Request
+    from autoseg.workflow.selecting import select
     from autoseg.workflow.workspace import Workspace
 
     path = folder / "kidneys"
@@ -46,9 +47,10 @@ def demo(
     plan = plan_dataset(dataset, workspace, Request(device="cpu", minutes=minutes), progress=progress)
     model = run_job(ModelJob(STAGE, 0, done=False), dataset, plan, workspace, progress=progress)
     show_model(dataset, model)
+    show_selection(select(dataset, plan, workspace, progress=progress), workspace)
 
     predictions = folder / "predictions"
-    outcome = predict_cases(Predictor.load(model, "cpu"), dataset.test_cases, predictions, progress=progress)
+    outcome = predict_cases(load_team(workspace.path, "cpu"), dataset.test_cases, predictions, progress=progress)
     for failure in outcome.failures:
         complain(failure)
     scores = evaluate(predictions, path / "labelsTs", plan.dataset.labels)

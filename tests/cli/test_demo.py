@@ -24,6 +24,8 @@ def test_demo(autoseg, tmp_path, monkeypatch):
         assert path.exists()
         assert str(path) in ran.out
     assert "validation cases" in ran.out
+    assert "Selected: 3d_fullres, the only candidate" in ran.out
+    assert (folder / "work" / "models" / "default" / "selection.json").is_file()
     assert "New images" in ran.out
     assert list(read_scores(folder / "scores.json").dice) == ["kidneys_005", "kidneys_006"]
     again = autoseg("demo", "-o", folder, "--minutes", 0.01)
