@@ -92,8 +92,26 @@ def main() -> None:
             complain(f"{file}: a file, and a folder is needed there. Give another path.")
             sys.exit(USER_ERROR)
         complain(f"{place}: {problem.strerror}. Mend that and run the same command again; what is done is kept.")
+    except (MemoryError, RuntimeError) as problem:
+        if not _is_lack_of_memory(problem):
+            raise
+        first = str(problem).partition("\n")[0]
+        complain(
+            f"memory ran out{f' ({first})' if first else ''}. End what else uses it, or plan for less (--memory GB), "
+            "and run the same command again; what is done is kept."
+        )
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             err.print("\nInterrupted. What is finished is kept; the same command goes on from there.")
         raise
     sys.exit(USER_ERROR)
+
+
+def _is_lack_of_memory(problem: Exception) -> bool:
+    """Of a GPU or the machine; torch has a class of its own for the former only.
+
+    >>> _is_lack_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    True
+    """
+    said = ("out of memory", "can't allocate memory")
+    return isinstance(problem, MemoryError) or any(words in str(problem) for words in said)

@@ -6,7 +6,7 @@ classes a network is trained on and says what is scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from autoseg.frozen import Frozen
 
 IGNORE_CLASS = -1  # in class maps: not annotated, left out of loss and scores
 UNDECLARED = -2  # while looking up: no label has this value
+LARGEST_TABLE = 2**20  # values that are looked up in a table rather than searched for
+LIMIT = 2**31  # what predictions are held in takes smaller values
 
 
 class Region(Frozen):
@@ -35,7 +37,7 @@ class Labels(Frozen):
     """The labels of a dataset.
 
     Attributes:
-        values: name → value in the files, background included. Any integers will do.
+        values: name → value in the files, background included. Any integers of 32 bits will do.
         regions: name → region, in the order they are painted. Empty: each label stands for itself.
         ignore: the file value of voxels nobody annotated, or None.
 
@@ -57,6 +59,10 @@ class Labels(Frozen):
             raise ValueError(f"two labels have the same value: {self.values}")
         if len(numbers) < 2:
             raise ValueError("labels need at least one besides the background")
+        if too_large := [value for value in (*numbers, self.ignore or 0) if not -LIMIT <= value < LIMIT]:
+            raise ValueError(
+                f"{too_large[0]} is no integer of 32 bits. Give the label another number, there and in maps"
+            )
         if self.ignore in numbers:
             raise ValueError(f"the ignore value {self.ignore} is also the value of a label")
         for name, region in self.regions.items():
@@ -106,13 +112,8 @@ class Labels(Frozen):
             lookup[self.ignore] = IGNORE_CLASS
         low, high = int(label_map.min(initial=0)), int(label_map.max(initial=0))
         if min(lookup) <= low and high <= max(lookup):  # so the table stays small whatever the map holds
-            table = np.full(high - low + 1, UNDECLARED, dtype=np.int16)
-            for value, index in lookup.items():
-                if low <= value <= high:
-                    table[value - low] = index
-            places = label_map.astype(np.int64)
-            places -= low
-            classes = table[places]
+            small = high - low < LARGEST_TABLE
+            classes = _from_table(label_map, lookup, low, high) if small else _by_search(label_map, lookup)
             if not (classes == UNDECLARED).any():
                 return classes
         raise DatasetError(
@@ -142,6 +143,25 @@ class Labels(Frozen):
         if smallest < 0:
             return np.int16 if smallest >= -(2**15) and largest < 2**15 else np.int32
         return np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
+
+
+def _from_table(label_map: NDArray[np.integer], lookup: Mapping[int, int], low: int, high: int) -> NDArray[np.int16]:
+    """The class of every voxel; values lie between `low` and `high`."""
+    table = np.full(high - low + 1, UNDECLARED, dtype=np.int16)
+    for value, index in lookup.items():
+        if low <= value <= high:
+            table[value - low] = index
+    places = label_map.astype(np.int64)
+    places -= low
+    return table[places]
+
+
+def _by_search(label_map: NDArray[np.integer], lookup: Mapping[int, int]) -> NDArray[np.int16]:
+    """The same however far apart the values are, as the numbers of an atlas may be; slower."""
+    values = np.array(sorted(lookup))
+    found = np.searchsorted(values, label_map).clip(max=len(values) - 1)
+    classes = np.array([lookup[value] for value in values.tolist()], dtype=np.int16)
+    return np.where(values[found] == label_map, classes[found], np.int16(UNDECLARED))
 
 
 def _listed(values: list[int]) -> str:

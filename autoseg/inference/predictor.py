@@ -220,6 +220,7 @@ class Predictor:
                 _restore(restorer, rows)
                 if shares is not None:
                     release(shares)
+                del rows  # their memory is that of the sums, which may have to leave the GPU before the next
         except torch.OutOfMemoryError:
             raise _too_large(self.stage) from None
         return Prediction(restorer.label_map, placement.grid, shares)

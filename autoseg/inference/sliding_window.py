@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +39,6 @@ class Window(NamedTuple):
     x: int
 
 
-@torch.inference_mode()
 def predict_rows(
     networks: Sequence[nn.Module],
     image: Tensor,
@@ -70,6 +69,7 @@ def predict_rows(
     Raises:
         torch.OutOfMemoryError: the GPU does not hold a single window's pass.
     """
+    # Gradients are off where networks compute, not here: a decorated generator holds on to what it handed out.
     window = window_of(stage)
     padded, inside = _padded(image, window)
     groups = grouped_windows(padded.shape[1:], stage)
@@ -77,8 +77,7 @@ def predict_rows(
     weight = torch.from_numpy(window_weights(window, stage.inference.gaussian_sigma))
     ends = [following[0].z for following in groups[1:]] + [padded.shape[1]]
     held = rows_held(padded.shape[1:], stage)
-    with _zeros((labels.outputs, held, *padded.shape[2:]), device, disk) as (zeros, let_go):
-        sums = RunningSums(zeros, weight)
+    with _no_sums((labels.outputs, held, *padded.shape[2:]), weight, device, disk) as (sums, let_go):
         look = partial(_spared, networks, views, stage, device, sums)
         for group, end in zip(groups, ends, strict=True):
             for first, logits in _logits(padded, group, stage, labels, look):
@@ -145,23 +144,27 @@ def _overlaps(stage: Stage) -> list[float]:
 
 
 @contextmanager
-def _zeros(
-    shape: Sequence[int], device: torch.device, disk: Path | None
-) -> Iterator[tuple[Tensor, Callable[[], None]]]:
-    """Zeros on the device; on the host where the device's memory is too small; on a disk if one is given.
+def _no_sums(
+    shape: Sequence[int], weight: Tensor, device: torch.device, disk: Path | None
+) -> Iterator[tuple[RunningSums, Callable[[], None]]]:
+    """Sums of nothing yet, in memory or on a disk if one is given.
 
     Yields:
-        Them, and what lets go of the memory in which a disk's were touched.
+        Them, and what lets go of the memory in which a disk's were touched. In a GPU's memory nothing else refers to
+        them, so moving them to the host frees it.
     """
-    if disk is not None:
-        with mapped_array(disk, shape) as array:
-            yield torch.from_numpy(array), partial(release, array)
+    if disk is None:
+        yield RunningSums(_zeros(shape, device), weight), lambda: None
         return
-    try:
-        zeros = torch.zeros(tuple(shape), device=device)
-    except torch.OutOfMemoryError:
-        zeros = torch.zeros(tuple(shape))
-    yield zeros, lambda: None
+    with mapped_array(disk, shape) as array:
+        yield RunningSums(torch.from_numpy(array), weight), partial(release, array)
+
+
+def _zeros(shape: Sequence[int], device: torch.device) -> Tensor:
+    """On the device; on the host where the device's memory is too small."""
+    with suppress(torch.OutOfMemoryError):
+        return torch.zeros(tuple(shape), device=device)
+    return torch.zeros(tuple(shape))
 
 
 def _logits(
@@ -201,6 +204,7 @@ def _spared(
     return _spared(networks, views, stage, device, sums, batch)
 
 
+@torch.inference_mode()
 def averaged(
     networks: Sequence[nn.Module], batch: Tensor, views: Sequence[View], stage: Stage, device: torch.device
 ) -> Tensor:

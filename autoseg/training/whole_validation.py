@@ -47,7 +47,7 @@ def _score(learner: Learner, case: PreparedCase, dataset: Description) -> tuple[
     stage, labels, device = learner.stage, dataset.labels, learner.device
     seen = torch.from_numpy(read_prepared(case, stage, dataset))
     rows = predict_rows([learner.network], seen, stage, labels, device, mirror=False)
-    logits = torch.cat([part.clone() for part in rows], dim=1)
+    logits = torch.cat(list(map(torch.clone, rows)), dim=1)  # rows are good, and held, until the next
     classes = torch.from_numpy(case.labels()[:][0]).to(logits.device)
     logits, classes = _as_batch(logits, classes, stage.dimensions)
     loss = float(learner.loss(logits, classes))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from autoseg.dataset import Dataset
 
@@ -148,7 +149,28 @@ def test_what_the_system_refuses(autoseg, monkeypatch, number):
     assert ran.err == "autoseg: /a/file: Refused. Mend that and run the same command again; what is done is kept."
 
 
-@pytest.mark.parametrize("bug", [ValueError("a bug"), OSError(errno.EBADF, "a bug"), AssertionError("a bug")])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out(autoseg, monkeypatch, problem):
+    monkeypatch.setattr(Dataset, "open", failing(problem))
+    ran = autoseg("check", "somewhere")
+    assert ran.code == 2
+    first = str(problem).partition("\n")[0]
+    assert ran.err == (
+        f"autoseg: memory ran out{f' ({first})' if first else ''}. End what else uses it, or plan for less "
+        "(--memory GB), and run the same command again; what is done is kept."
+    )
+
+
+@pytest.mark.parametrize(
+    "bug", [ValueError("a bug"), OSError(errno.EBADF, "a bug"), AssertionError("a bug"), RuntimeError("a bug")]
+)
 def test_bugs_keep_their_traceback(autoseg, monkeypatch, bug):
     monkeypatch.setattr(Dataset, "open", failing(bug))
     with pytest.raises(type(bug), match="a bug"):

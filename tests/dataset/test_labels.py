@@ -28,6 +28,7 @@ BRAIN = Labels(
             {"values": {"background": 0, "a": 1, "b": 1}},
             "two labels have the same value: {'background': 0, 'a': 1,",
         ),
+        ({"values": {"background": 0, "a": 2**31}}, "2147483648 is no integer of 32 bits"),
         ({"values": {"background": 0, "a": 1}, "ignore": 1}, "the ignore value 1 is also the value of a label"),
         (
             {"values": {"background": 0, "a": 1}, "regions": {"r": Region(values=(1, 2), paint=1)}},
@@ -83,6 +84,18 @@ def test_to_classes_whatever_the_type_of_the_map(dtype):
 
 def test_to_classes_of_sparse_negative_and_ignored_values():
     assert SPARSE.to_classes(np.array([0, -3, 7, 255, 99])).tolist() == [0, 1, 2, 3, IGNORE_CLASS]
+
+
+def test_to_classes_of_values_far_apart(monkeypatch):
+    """As in atlases; no table of that length is made."""
+    atlas = Labels(values={"background": 0, "VISp": 385, "unassigned": 614454277}, ignore=-7)
+    label_map = np.array([[614454277, 0], [385, -7]])
+    assert atlas.to_classes(label_map).tolist() == [[2, 0], [1, IGNORE_CLASS]]
+    with pytest.raises(DatasetError, match="holds value 614454276, which"):
+        atlas.to_classes(label_map - np.array([[1, 0], [0, 0]]))
+    of_table = SPARSE.to_classes(spread := np.array([0, -3, 7, 255, 99]))
+    monkeypatch.setattr("autoseg.dataset.labels.LARGEST_TABLE", 2)
+    assert SPARSE.to_classes(spread).tolist() == of_table.tolist()
 
 
 def test_to_classes_of_an_empty_array():

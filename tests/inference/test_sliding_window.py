@@ -10,8 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from autoseg.dataset.labels import Labels, Region
+from autoseg.inference.running_sums import RunningSums
 from autoseg.inference.sliding_window import (
     averaged,
     grouped_windows,
@@ -241,6 +243,29 @@ def test_a_gpu_that_is_too_small_keeps_the_sums_on_the_host(make_stage):
         parts.append(rows.cpu().clone())
     assert set(places) == {"cpu"}
     np.testing.assert_allclose(torch.cat(parts, dim=1), image((9, 6, 4)), rtol=0, atol=1e-5)
+
+
+def test_nothing_else_holds_sums_that_are_moved(make_stage, monkeypatch):
+    """A GPU's memory is free once the sums are elsewhere, after rows were handed out as well."""
+    made, freed = [], []
+
+    def sums(*arguments):
+        made.append(RunningSums(*arguments))
+        return made[-1]
+
+    class Moving(Identity):
+        def forward(self, images):
+            held = StorageWeakRef(made[0].sums.untyped_storage())
+            with torch.inference_mode(mode=False):
+                made[0].sums = made[0].sums.clone()
+            freed.append(held.expired())
+            return super().forward(images)
+
+    monkeypatch.setattr("autoseg.inference.sliding_window.RunningSums", sums)
+    array = torch.from_numpy(image((21, 6, 4)))
+    for rows in predict_rows([Moving()], array, make_stage((4, 6, 4), channels=2), TWO, CPU):
+        del rows
+    assert len(freed) > 5 and all(freed)
 
 
 @pytest.mark.parametrize("patch", [(8, 6, 4), (6, 4)])
