@@ -80,8 +80,8 @@ Memory = Annotated[
     typer.Option(
         metavar="GB",
         callback=above_zero,
-        help="Memory for training. [default: the GPU's, or half of what this process may take; with nnU-Net's presets "
-        "theirs, 8, 24 or 40]",
+        help="Memory for training. [default: the GPU's less one, or half of what this process may take; with nnU-Net's "
+        "presets theirs, 8, 24 or 40]",
     ),
 ]
 Minutes = Annotated[

@@ -16,6 +16,7 @@ from autoseg.memory import machine_memory_bytes, memory_limit_bytes
 from autoseg.plan.plan import Device
 from autoseg.plan.training import Precision
 
+DRIVER_GB = 1.0  # of a GPU's memory, for its driver and what libraries keep there; an estimate, nobody measured it
 MANY_FEATURES = 32  # from which a training on a CPU has channels last
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TYPES: dict[Precision, torch.dtype] = {
@@ -125,10 +126,15 @@ def training_format(device: torch.device, dimensions: int, features: int) -> tor
 
 
 def memory_gb(device: torch.device) -> float:
-    """Memory of a device for training, GB: all of a GPU's, half of what this process may take for a CPU."""
+    """Memory of a device for training, GB: a GPU's but for its driver's share; half of what this process may take."""
+    return all_memory_gb(device) - DRIVER_GB if device.type == "cuda" else all_memory_gb(device) / 2
+
+
+def all_memory_gb(device: torch.device) -> float:
+    """Memory of a device, GB: all of a GPU's, all that this process may take of the machine's."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
-    return min(machine_memory_bytes(), memory_limit_bytes()) / 2e9
+    return min(machine_memory_bytes(), memory_limit_bytes()) / 1e9
 
 
 def _computes_bfloat16(device: torch.device) -> bool:

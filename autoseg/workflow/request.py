@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-
 from autoseg.errors import PlanError
-from autoseg.memory import machine_memory_bytes, memory_limit_bytes
-from autoseg.networks.devices import memory_gb, resolve_device
+from autoseg.networks.devices import all_memory_gb, memory_gb, resolve_device
 from autoseg.plan import Budget, Plan, PresetName
 from autoseg.planner.decided import number
 from autoseg.planner.presets import PRESETS
@@ -111,17 +108,10 @@ def budget_warnings(request: Request, budget: Budget) -> tuple[str, ...]:
             f"No memory was given, and this machine has no device '{budget.device}' to ask: the plan assumes "
             f"{number(budget.memory_gb)} GB. Give the memory of the device it will be trained on (--memory GB).",
         )
-    if device is not None and budget.memory_gb > (there := _all_memory_gb(device)):
+    if device is not None and budget.memory_gb > (there := all_memory_gb(device)):
         return (
             f"The plan is for {number(budget.memory_gb)} GB of memory, and this machine has {number(round(there, 1))} "
             f"({device.type}): a training here may run out of it. If it is to be trained here, give what there is "
             "(--memory GB).",
         )
     return ()
-
-
-def _all_memory_gb(device: torch.device) -> float:
-    """Memory of a device, GB: all of a GPU's, all that this process may take of the machine's."""
-    if device.type == "cuda":
-        return memory_gb(device)
-    return min(machine_memory_bytes(), memory_limit_bytes()) / 1e9

@@ -45,7 +45,7 @@ def test_a_gpu_by_its_number(autoseg, kidneys, tmp_path, monkeypatch, asked, tra
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    monkeypatch.setattr("autoseg.workflow.request.memory_gb", lambda device: 80.0)
+    monkeypatch.setattr("autoseg.workflow.request.all_memory_gb", lambda device: 80.0)
     where = []
     monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
     monkeypatch.setattr("autoseg.workflow.pipeline._train", lambda *arguments: where.append(arguments[-1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 from autoseg.errors import AutosegError
 from autoseg.networks import devices
 from autoseg.networks.devices import (
+    all_memory_gb,
     autocast,
     best_precision,
     computing_type,
@@ -206,6 +208,11 @@ def test_computing_type_of_a_gpu_that_is_here(machine, monkeypatch, precision, i
     machine(cuda=1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: in_hardware)
     assert computing_type(CUDA, precision) == dtype
+
+
+def test_memory_of_a_gpu_is_all_but_a_gigabyte(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=12.5e9))
+    assert (memory_gb(CUDA), all_memory_gb(CUDA)) == (11.5, 12.5)
 
 
 @pytest.mark.skipif(not MEMORY.exists(), reason="only Linux lists its memory in a file")

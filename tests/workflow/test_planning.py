@@ -290,8 +290,8 @@ TOO_MUCH = (
     ],
 )
 def test_what_is_said_of_the_memory(fingerprint, workspace, monkeypatch, asked, told):
-    monkeypatch.setattr("autoseg.workflow.request.machine_memory_bytes", lambda: 32e9)
-    monkeypatch.setattr("autoseg.workflow.request.memory_limit_bytes", lambda: 16e9)
+    monkeypatch.setattr("autoseg.networks.devices.machine_memory_bytes", lambda: 32e9)
+    monkeypatch.setattr("autoseg.networks.devices.memory_limit_bytes", lambda: 16e9)
     assert budget_warnings(asked, resolve_budget(asked)) == told
 
 
