@@ -31,7 +31,6 @@ class UNet(nn.Module):
 
     def __init__(self, encoder: nn.ModuleList, plan: PlainUNet | ResidualEncoderUNet, out_channels: int) -> None:
         super().__init__()
-        self.deep_supervision = plan.deep_supervision
         self.encoder = encoder
         self.upsampling, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         # From the bottleneck up: stage i + 1 is brought to the resolution of stage i and joined with it.
@@ -42,7 +41,15 @@ class UNet(nn.Module):
             same = (1,) * len(stride)
             self.decoder.append(convolutions(2 * here, here, kernel, same, plan.decoder_convolutions[i]))
             self.heads.append(CONVOLUTION[len(stride)](here, out_channels, 1))
+        # The lowest resolution has weight 0 in the loss, so its head is idle unless it is the only one.
+        last = len(self.decoder) - 1
+        self.first = min(1, last) if plan.deep_supervision else last
         self.apply(initialise)
+
+    @property
+    def idle_heads(self) -> nn.ModuleList:
+        """Those whose logits nobody asks for, in training or later; published weights have them all the same."""
+        return self.heads[: self.first]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Logits for images (batch, channels, *axes), full resolution first."""
@@ -51,7 +58,6 @@ class UNet(nn.Module):
         last = len(self.decoder) - 1
         for i, (upsample, stage, head) in enumerate(zip(self.upsampling, self.decoder, self.heads, strict=True)):
             x = stage(torch.cat((upsample(x), skips.pop()), dim=1))
-            # The lowest resolution has weight 0 in the loss, so its head is idle unless it is the only one.
-            if i == last or (self.training and self.deep_supervision and i > 0):
+            if i == last or (self.training and i >= self.first):
                 logits.append(head(x))
         return tuple(reversed(logits))

@@ -18,7 +18,7 @@ class Interruption:
     """Whether this process was asked to stop.
 
     Attributes:
-        asked: by a signal, or by whoever sets it.
+        asked: by a signal.
     """
 
     def __init__(self) -> None:

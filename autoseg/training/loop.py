@@ -149,7 +149,7 @@ def _take_step(session: Session, batch: Batch) -> float:
 
 
 def _stop_if_asked(session: Session) -> None:
-    if not session.heard.asked:
+    if not session.stopping:  # what this process alone has heard since does not count: the others would wait for it
         return
     session.save()
     processes.wait()

@@ -31,10 +31,10 @@ def joined(device: torch.device) -> Iterator[None]:
     if on_gpu:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield
+    # Not after an error: it waits for all processes, and the others may be waiting for this one. It ends instead, and
+    # torchrun ends the others.
+    distributed.destroy_process_group()
 
 
 def count() -> int:

@@ -24,11 +24,12 @@ class Session:
 
     Attributes:
         job, run: the training, and how far it is.
-        heard: whether somebody asked to stop.
+        heard: whether somebody asked this process to stop.
+        stopping: whether somebody had asked any process at the last tick; all have the same answer.
         step: told of every share of the training that is done.
         patches, checks: where training and validation patches come from.
         log: in the first process.
-        predicted: bytes of a step, in a training that begins.
+        predicted: bytes of a step, in a training that begins; None where several processes share its batch.
         saved: when, by the clock.
         bad: losses in a row that were no numbers.
         told_collapse: whether labels that are not found were told of.
@@ -41,17 +42,19 @@ class Session:
         self.patches = PatchSource(job.training, job.stage, TRAINING, this, together, seen, labels)
         self.checks = PatchSource(job.validation or job.training, job.stage, VALIDATION, this, together, seen, labels)
         self.log = Log(job.folder, job.title, job.tensorboard) if this == 0 else None
-        self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if run.iteration == 0 else None
+        begins_alone = run.iteration == 0 and together == 1
+        self.predicted = training_bytes(job.stage, job.plan.dataset, job.device) if begins_alone else None
         self.started, self.before = time.monotonic(), run.seconds
         self.saved = self.started
         self.bad = 0
+        self.stopping = False
         self.told_collapse = False
 
     def tick(self) -> None:
-        """Brings the run's clock up to date, the same one in all processes, and whether somebody asked to stop."""
+        """Brings the run's clock up to date, and whether somebody asked to stop: the same in all processes."""
         seconds = self.before + time.monotonic() - self.started
         self.run.seconds, asked = processes.largest(seconds, float(self.heard.asked))
-        self.heard.asked = bool(asked)
+        self.stopping = bool(asked)
 
     def save(self) -> None:
         """Writes the checkpoint and the log, in the first process."""

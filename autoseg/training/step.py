@@ -12,6 +12,7 @@ from autoseg.dataset import Labels
 from autoseg.errors import TrainingError
 from autoseg.networks import build_network
 from autoseg.networks.devices import autocast_to, computing_type, training_format
+from autoseg.networks.unet import UNet
 from autoseg.plan import Stage
 from autoseg.training import processes
 from autoseg.training.augmentation import Batch
@@ -82,6 +83,8 @@ def share_among_processes(learner: Learner) -> None:
             f"{processes.count()} processes cannot share a batch of {size}: each needs a patch at least. Start fewer, "
             f"or set a larger batch (--set stages.NAME.sampling.batch_size={processes.count()})."
         )
+    if isinstance(learner.network, UNet):  # torch waits for the gradient of every weight that might have one
+        learner.network.idle_heads.requires_grad_(False)
     devices = [learner.device] if learner.device.type == "cuda" else None
     learner.wrapped = nn.parallel.DistributedDataParallel(learner.wrapped or learner.network, device_ids=devices)
 

@@ -53,6 +53,26 @@ def test_without_deep_supervision_there_is_one_output():
     assert len(network(torch.randn(1, 1, 16, 16, 16))) == 1
 
 
+@pytest.mark.parametrize(
+    ("plan", "patch", "deep", "idle"),
+    [
+        (FLAT, (8, 8), True, 1),
+        (FLAT, (8, 8), False, 1),
+        (ISOTROPIC, (8, 8, 8), True, 1),
+        (ISOTROPIC, (8, 8, 8), False, 2),
+        (ODD, (6, 5, 8), True, 0),
+        (ODD, (6, 5, 8), False, 0),
+    ],
+)
+def test_all_but_idle_heads_learn(plan, patch, deep, idle):
+    network = build_network(plan.model_copy(update={"deep_supervision": deep}), 1, 2).train()
+    sum(logits.square().sum() for logits in network(torch.randn(2, 1, *patch))).backward()
+    without = [name for name, weights in network.named_parameters() if weights.grad is None]
+    assert without == [f"heads.{place}.{part}" for place in range(idle) for part in ("weight", "bias")]
+    assert len(network.idle_heads) == idle
+    assert not [weights for weights in network.idle_heads.parameters() if weights.grad is not None]
+
+
 def test_parameters_of_a_small_network_by_hand():
     """Two stages of 4 and 8 features, kernels 3 × 3, two convolutions each; 2 channels in, 3 out."""
     convolution = {  # weights + bias, and two numbers a feature for the norm

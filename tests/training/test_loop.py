@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import torch
@@ -295,18 +296,28 @@ def test_long_epochs_are_saved_in_between(make_job, make_stage, tmp_path, folder
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_stops_with_a_checkpoint(make_job, tmp_path, folder, number):
-    """In the middle of an epoch; nothing is lost, and it is the same training afterwards."""
+    """In the middle of an epoch, after the next step; nothing is lost, and it is the same training afterwards."""
     expected = fit(make_job(where=tmp_path / "uninterrupted"))
     with pytest.raises(TrainingStopped) as stopped:
         fit(make_job(), calls_after(4, lambda: os.kill(os.getpid(), number)))
     assert str(stopped.value).startswith(
-        "stopped, with a checkpoint: Balls · tiny · fold 0, 44% done, after 4 iterations"
+        "stopped, with a checkpoint: Balls · tiny · fold 0, 56% done, after 5 iterations"
     )
     assert str(stopped.value).endswith("The same command goes on from there.")
-    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 4
+    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 5
     assert signal.getsignal(number) != loop.interruption
     assert_same(fit(make_job()).weights, expected.weights)
     assert timeless(folder) == timeless(tmp_path / "uninterrupted")
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_processes_stop_where_they_agree_to(make_job, folder, monkeypatch, hears):
+    """Whether this one hears of it early or not at all: by itself it would leave the others waiting for it."""
+    ticks = count(1)  # one after each of three steps, two after the epoch
+    monkeypatch.setattr(session.processes, "largest", lambda seconds, asked: (seconds, float(next(ticks) == 7)))
+    with pytest.raises(TrainingStopped, match="after 5 iterations"):
+        fit(make_job(), calls_after(1 if hears else -1, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 5
 
 
 def test_asked_twice_it_ends_at_once(make_job, folder):

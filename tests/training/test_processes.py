@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 
 from autoseg.dataset import Labels
 from autoseg.errors import TrainingError
-from autoseg.plan import write_plan
+from autoseg.plan import Stage, write_plan
 from autoseg.plan.loss import (
     Boundary,
     CrossEntropy,
@@ -26,9 +27,13 @@ from autoseg.plan.loss import (
     TopKCrossEntropy,
     Tversky,
 )
-from autoseg.training import processes
+from autoseg.training import Job, processes
+from autoseg.training.augmentation import Batch
+from autoseg.training.interruption import Interruption
 from autoseg.training.losses import build_loss
-from autoseg.training.step import make_learner, share_among_processes
+from autoseg.training.run import begin
+from autoseg.training.session import Session
+from autoseg.training.step import make_learner, share_among_processes, take_step
 from autoseg.workflow.workspace import Workspace
 
 LABELS = Labels(values={"background": 0, "ball": 1, "box": 2}, ignore=9)
@@ -44,6 +49,14 @@ TERMS = [
     Boundary(),
     TopKCrossEntropy(share=1.0),
 ]
+THREE_LEVELS = {  # the head of the lowest is idle, as in every network but the smallest
+    "features": [4, 8, 8],
+    "kernels": [[3, 3, 3]] * 3,
+    "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+    "encoder_convolutions": [1, 1, 1],
+    "decoder_convolutions": [1, 1],
+}
+LOSS = [{"kind": "cross_entropy"}, {"kind": "dice", "over_batch": True}]
 
 
 def batch():
@@ -64,16 +77,48 @@ def share_of(rank, store, folder):
         loss.backward()
         found.append((loss.item(), mine.grad))
     agreed = processes.largest(float(rank), -float(rank))
-    torch.save({"found": found, "agreed": agreed, "rank": processes.rank()}, folder / f"{rank}.pt")
+    weights = [
+        weights_after_steps(Stage.model_validate_json(file.read_text()), rank)
+        for file in sorted(folder.glob("stage_*.json"))
+    ]
+    torch.save({"found": found, "agreed": agreed, "rank": processes.rank(), "weights": weights}, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_losses_are_over_the_whole_batch(tmp_path):
+def weights_after_steps(stage, rank=0):
+    """Of a training on three samples, of which two processes have every other one."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn((3, 1, *stage.sampling.patch_size), generator=generator)
+    classes = torch.randint(-1, 3, (3, *stage.sampling.patch_size), generator=generator, dtype=torch.int16)
+    learner = make_learner(stage, 1, LABELS, torch.device("cpu"))
+    share_among_processes(learner)
+    mine = slice(rank, None, processes.count())
+    for _ in range(3):
+        assert math.isfinite(take_step(learner, Batch(images[mine], classes[mine]), 0.1))
+    return learner.network.state_dict()
+
+
+@pytest.fixture(scope="module")
+def stages(make_stage):
+    """With and without deep supervision."""
+    exact = {"loss": LOSS, "sampling": {"batch_size": 3}, "training": {"precision": "float32"}}
+    return [make_stage(network=THREE_LEVELS | {"deep_supervision": deep}, **exact) for deep in (True, False)]
+
+
+@pytest.fixture(scope="module")
+def saved(stages, tmp_path_factory):
+    """What two processes found."""
+    folder = tmp_path_factory.mktemp("processes")
+    for number, stage in enumerate(stages):
+        (folder / f"stage_{number}.json").write_text(stage.model_dump_json())
+    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in (0, 1)]
+    assert [process.wait(timeout=240) for process in started] == [0, 0]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_losses_are_over_the_whole_batch(saved):
     """Of three samples, of which one process has two. Gradients are averaged over the processes afterwards."""
-    started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in (0, 1)]
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
     logits, classes = batch()
-    saved = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert [one["agreed"] for one in saved] == [(1.0, 0.0)] * 2
     assert [one["rank"] for one in saved] == [0, 1]
     for place, term in enumerate(TERMS):
@@ -84,6 +129,18 @@ def test_losses_are_over_the_whole_batch(tmp_path):
             found, gradient = saved[rank]["found"][place]
             assert found == pytest.approx(loss.item(), rel=1e-5), term
             torch.testing.assert_close(gradient / 2, whole.grad[rank::2], rtol=1e-4, atol=1e-7)
+
+
+def test_steps_are_those_of_one_process(saved, stages):
+    """Weights that no loss depends on stay as they were drawn, and nobody waits for their gradients."""
+    for place, stage in enumerate(stages):
+        expected = weights_after_steps(stage)
+        drawn = make_learner(stage, 1, LABELS, torch.device("cpu")).network.state_dict()
+        assert not torch.equal(expected["heads.1.weight"], drawn["heads.1.weight"])
+        for rank in (0, 1):
+            found = saved[rank]["weights"][place]
+            assert torch.equal(found["heads.0.weight"], drawn["heads.0.weight"])
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_alone_nothing_changes():
@@ -104,6 +161,30 @@ def test_more_processes_than_samples(make_stage, cpu, monkeypatch):
     )
 
 
+def test_the_memory_of_a_batch_is_predicted_for_one_process_alone(
+    make_stage, make_plan, prepared, cpu, folder, monkeypatch
+):
+    """Each of several has a share of it, and another copy of the gradients."""
+    job = Job(make_plan(make_stage()), "tiny", 0, prepared[:3], prepared[3:], folder, cpu, 0)
+    run, step = begin(job), lambda done, note: None
+    assert Session(job, run, Interruption(), step).predicted > 0
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "rank", lambda: 0)
+    assert Session(job, run, Interruption(), step).predicted is None
+
+
+def test_processes_part_only_when_all_went_well(cpu, monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, timeout: told.append(backend))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: told.append("parted"))
+    with processes.joined(cpu):
+        pass
+    assert told == ["gloo", "parted"]
+    with pytest.raises(TrainingError), processes.joined(cpu):
+        raise TrainingError("memory ran out here, and the others wait for a gradient")
+    assert told == ["gloo", "parted", "gloo"]
+
+
 def rows(folder):
     log = folder / "log.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
@@ -112,8 +193,7 @@ def rows(folder):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_killed_and_continued_by_one(dataset, make_stage, make_plan, tmp_path):
     """With batch Dice and deep supervision; numbers are added in another order, so they differ by rounding."""
-    loss = [{"kind": "cross_entropy"}, {"kind": "dice", "over_batch": True}]
-    plan = make_plan(make_stage(loss=loss, sampling={"batch_size": 3}, training={"epochs": 6}))
+    plan = make_plan(make_stage(loss=LOSS, sampling={"batch_size": 3}, training={"epochs": 6}))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     spaces = {name: Workspace(tmp_path / name) for name in ("one", "two", "killed")}
     commands = {}
@@ -146,6 +226,7 @@ def test_two_processes_train_as_one_does_killed_and_continued_by_one(dataset, ma
             assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.02)
             assert ours["mean_dice"] == pytest.approx(theirs["mean_dice"], abs=0.05)
         assert (folders[name] / "weights.safetensors").is_file()
+        assert not any(key.startswith("step_bytes") for row in found for key in row)
 
 
 if __name__ == "__main__":  # what the processes of the first test are started with
