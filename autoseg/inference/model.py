@@ -62,9 +62,14 @@ class Model(Frozen):
 
 
 def write_model(folder: Path, model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Writes a model; the weights come last, so their presence says that it is whole."""
+    """Writes a model; the weights come last, so their presence says that it is whole.
+
+    Those of a model that was trained on go first, for a new description does not say what they are. Killed in between,
+    the folder holds no model until the same training command writes it from its last checkpoint.
+    """
     from safetensors.torch import save  # to bytes: its own way to a file leaves a part of it behind when it is killed
 
+    (folder / WEIGHTS).unlink(missing_ok=True)
     write_json(folder / DESCRIPTION, model.model_dump(mode="json"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_bytes(folder / WEIGHTS, save(tensors))

@@ -50,6 +50,25 @@ def test_a_model_is_there_when_its_weights_are(tmp_path, make_plan, describe, mo
     assert is_trained(tmp_path)
 
 
+def test_a_new_description_is_never_beside_old_weights(tmp_path, make_plan, describe, monkeypatch):
+    """A model that was trained on is written over the one before: killed at any point, it is the new one or none."""
+    old, new = describe(make_plan()), describe(make_plan()).model_copy(update={"trained": {"epochs": 2.0}})
+    longer = {name: tensor + 1 for name, tensor in TENSORS.items()}
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    for writer in ("write_json", "write_bytes"):
+        write_model(tmp_path, old, TENSORS)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(model, writer, killed)
+            write_model(tmp_path, new, longer)
+        assert not is_trained(tmp_path)
+    write_model(tmp_path, new, longer)
+    assert read_model(tmp_path) == new
+    assert torch.equal(read_weights(tmp_path)["a"], TENSORS["a"] + 1)
+
+
 def test_folders_without_weights(tmp_path, unfinished):
     with pytest.raises(ModelError, match="nowhere: no such folder. Name the folder of a fold, or of a stage"):
         read_model(tmp_path / "nowhere")
