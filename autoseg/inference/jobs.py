@@ -17,6 +17,8 @@ from autoseg.progress import Step
 
 Failures = dict[Path, str]  # label map → what went wrong
 
+NO_MEMORY = "the memory ran out. Predict it alone, on a machine with more, or cut the image."
+
 
 @dataclass(frozen=True)
 class Job:
@@ -81,7 +83,11 @@ def noted(job: Job, failures: Failures) -> Iterator[None]:
     except AutosegError as problem:
         failures[job.target] = str(problem)
     except MemoryError:
-        failures[job.target] = "the memory ran out. Predict it alone, on a machine with more, or cut the image."
+        failures[job.target] = NO_MEMORY
+    except RuntimeError as problem:
+        if "DefaultCPUAllocator" not in str(problem):  # what torch says in place of a MemoryError
+            raise
+        failures[job.target] = NO_MEMORY
 
 
 def _spare_the_images(jobs: Sequence[Job]) -> None:

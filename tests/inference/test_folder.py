@@ -15,8 +15,9 @@ import torch
 from scipy import ndimage as ndi
 from torch import nn
 
-from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_label_map
+from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_image, write_label_map
 from autoseg.errors import AutosegError
+from autoseg.geometry import plain_grid
 from autoseg.inference import folder, way
 from autoseg.inference.folder import predict_cases
 from autoseg.inference.memory import Way
@@ -405,6 +406,38 @@ def test_the_next_image_is_read_while_one_is_predicted(make_predictor, tmp_path,
     predictor = make_predictor([Waiting()], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
     assert predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out") == (3, 0, [])
     assert order == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("library", [np, torch])
+def test_an_image_that_the_memory_does_not_hold_fails_alone(make_predictor, tmp_path, library):
+    """NumPy and torch say it each in its own way."""
+
+    class Greedy(nn.Module):
+        def forward(self, images):
+            if images.max() > 1e5:
+                library.empty(2**46, dtype=library.float64)  # more than a processor can address
+            return (torch.cat((-images, images), dim=1),)
+
+    for name, brightest in (("a", 1.0), ("b", 1e6), ("c", 1.0)):
+        array = np.full((6, 7, 5), brightest, dtype=np.float32)
+        write_image(tmp_path / "in" / f"{name}_0000.nii.gz", array, plain_grid(array.shape, (2.5, 0.8, 0.7)))
+    predictor = make_predictor([Greedy()], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    outcome = predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
+    assert (outcome.predicted, outcome.kept) == (2, 0)
+    assert outcome.failures == [
+        "case 'b': the memory ran out. Predict it alone, on a machine with more, or cut the image."
+    ]
+
+
+def test_what_else_torch_says_is_no_lack_of_memory(make_predictor, tmp_path):
+    class Broken(nn.Module):
+        def forward(self, images):
+            raise RuntimeError("a bug")
+
+    write(tmp_path / "in" / "a_0000.nii.gz")
+    predictor = make_predictor([Broken()], patch=(4, 4, 4), spacing_mm=(2.5, 0.8, 0.7))
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict_cases(predictor, find_cases([tmp_path / "in"], 1), tmp_path / "out")
 
 
 def test_the_memory_is_told_beforehand_and_kept_to(predictor, tmp_path, caplog):
