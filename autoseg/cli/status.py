@@ -68,6 +68,8 @@ def describe(state: JobState) -> str:
             return f"epoch {state.epoch}{of}{f'{left} left' if left else ''}"
         case "to train":
             return f"to train{left}"
+        case "damaged":
+            return f"damaged: {state.problem}"
 
 
 def in_time(minutes: float) -> str:

@@ -6,13 +6,15 @@ Comes in: a workspace and a plan. Goes out: the state of every model, and how lo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from autoseg.files import read_json
-from autoseg.inference.model import DESCRIPTION, is_trained
+from autoseg.errors import AutosegError, ModelError
+from autoseg.inference.model import DESCRIPTION, is_trained, read_model
 from autoseg.plan import Plan
 from autoseg.workflow.trained import SCORES, is_scored, validation_scores
 from autoseg.workflow.workspace import Workspace
@@ -29,15 +31,17 @@ class JobState(NamedTuple):
         epoch: how many are done; None unless it is being trained, or the training was interrupted.
         epochs: how many there will be, by the plan or as the time allows; None where nobody knows yet.
         minutes_left: of its training, about; None where nobody knows yet.
+        problem: what is wrong with a damaged one, and the remedy.
     """
 
     stage: str
     fold: int | str
-    state: Literal["trained", "begun", "to train"]
+    state: Literal["trained", "begun", "to train", "damaged"]
     dice: float | None = None
     epoch: int | None = None
     epochs: int | None = None
     minutes_left: float | None = None
+    problem: str | None = None
 
 
 def list_states(workspace: Workspace, plan: Plan, folds: Sequence[int | str] | None = None) -> list[JobState]:
@@ -61,13 +65,16 @@ def list_states(workspace: Workspace, plan: Plan, folds: Sequence[int | str] | N
 def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | None:
     """How long a model of a stage trains: as planned, or as long as others of it took; None where nobody knows.
 
-    Others that are not finished tell by the share that is done.
+    Others that are not finished tell by the share that is done; damaged ones tell nothing.
     """
     if plan.stages[stage].training.minutes is not None:
         return plan.stages[stage].training.minutes
     folders = sorted(workspace.stage_folder(plan, stage).glob("fold_*"))
-    took = [read_json(folder / DESCRIPTION)["trained"].get("minutes") for folder in folders if is_trained(folder)]
-    known = [float(minutes) for minutes in took if isinstance(minutes, int | float)]
+    known = []
+    for folder in filter(is_trained, folders):
+        with suppress(ModelError):
+            minutes = read_model(folder).trained.get("minutes")
+            known += [float(minutes)] if isinstance(minutes, int | float) else []
     last_rows = [_last_row(folder) for folder in folders if not is_trained(folder)]
     known += [row["minutes"] / row["share"] for row in last_rows if row.get("share")]
     return median(known) if known else None
@@ -130,7 +137,11 @@ def _changed(path: Path) -> float:
 
 def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float | None) -> JobState:
     if is_trained(folder):
-        scores = validation_scores(folder)
+        try:
+            read_model(folder)
+            scores = validation_scores(folder)
+        except AutosegError as problem:
+            return JobState(stage, fold, "damaged", problem=str(problem))
         return JobState(stage, fold, "trained", None if scores is None else scores.mean)
     row = _last_row(folder)
     if not row:
@@ -142,7 +153,18 @@ def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float |
 
 
 def _last_row(folder: Path) -> dict[str, Any]:
-    """What the log of a training says last; nothing where there is none."""
+    """What the log of a training says last; nothing where there is none. A power cut may have damaged its end."""
     log = folder / "log.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return dict(json.loads(lines[-1])) if lines else {}
+    lines = log.read_bytes().splitlines() if log.is_file() else []
+    return next(filter(None, map(_row, reversed(lines))), {})
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """A line of a log; nothing where it is damaged."""
+    try:
+        row = json.loads(line)
+        epoch, minutes, share = row["epoch"], row["minutes"], row["share"]
+        whole = isinstance(epoch, int) and 0 <= minutes < math.inf and 0 <= share <= 1
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return {}
+    return dict(row) if whole else {}

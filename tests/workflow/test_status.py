@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
+from autoseg.cli.status import describe
 from autoseg.dataset import Fold
 from autoseg.evaluation import Measures, Scores
+from autoseg.inference.model import Model
 from autoseg.plan import with_settings
 from autoseg.workflow import trained
 from autoseg.workflow.status import Forecast, JobState, expected_minutes, forecast, list_states
@@ -19,7 +21,10 @@ from autoseg.workflow.status import Forecast, JobState, expected_minutes, foreca
 def finish(workspace, plan, stage, fold, dice, minutes):
     folder = workspace.fold_folder(plan, stage, fold)
     Scores(cases={"a": {"kidney": Measures(dice=dice)}}).write(folder / "validation" / "scores.json")
-    (folder / "model.json").write_text(json.dumps({"trained": {"minutes": minutes}}))
+    model = Model(
+        plan=plan, stage=stage, fold=fold, training_cases=(), validation_cases=(), trained={"minutes": minutes}
+    )
+    (folder / "model.json").write_text(model.model_dump_json())
     (folder / "weights.safetensors").touch()
 
 
@@ -63,6 +68,57 @@ def test_a_model_trained_by_the_clock(begun, workspace):
 def test_a_time_told_by_a_training_under_way(begun, workspace):
     log(workspace, begun, "3d_fullres", 0, epoch=4, minutes=5.0, share=0.5)
     assert expected_minutes(workspace, begun, "3d_fullres") == 10
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"epoch": 4, "minu',
+        b"\0" * 40,
+        b"\xff\xfe",
+        b"[]",
+        b"3",
+        b"null",
+        b"[" * 100_000,
+        b'{"epoch": 4, "minutes": 10.0}',
+        b'{"epoch": 4, "minutes": "10", "share": 0.5}',
+        b'{"epoch": null, "minutes": 10.0, "share": 0.5}',
+        b'{"epoch": 4, "minutes": 10.0, "share": NaN}',
+        b'{"epoch": 4, "minutes": Infinity, "share": 0.5}',
+    ],
+    ids=range(12),
+)
+def test_a_damaged_log_tells_what_is_whole_of_it(begun, workspace, damage):
+    file = workspace.fold_folder(begun, "2d", 1) / "log.jsonl"
+    whole = list_states(workspace, begun)
+    file.write_bytes(file.read_bytes() + damage)
+    assert list_states(workspace, begun) == whole
+    file.write_bytes(damage)
+    assert list_states(workspace, begun)[1] == JobState("2d", 1, "to train", minutes_left=20.0)
+    assert forecast(workspace, begun, ["2d"]).training == 20
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("model.json", b'{"format": 1, "pl', "not a JSON file"),
+        ("model.json", b"\0" * 40, "not a JSON file"),
+        ("model.json", b"[]", "not a model of format 1"),
+        ("model.json", b'{"trained": 3}', "not a model of format 1"),
+        (trained.SCORES, b"", "not a JSON file"),
+        (trained.SCORES, b"[]", "does not hold scores"),
+    ],
+)
+def test_a_damaged_model_is_told_of_among_the_others(begun, workspace, file, content, problem):
+    finish(workspace, begun, "2d", 2, 0.5, 40.0)
+    path = workspace.fold_folder(begun, "2d", 2) / file
+    path.write_bytes(content)
+    states = list_states(workspace, begun)
+    assert states[2].state == "damaged"
+    assert states[2].problem.startswith(f"{path}: ") and problem in states[2].problem
+    assert describe(states[2]) == f"damaged: {states[2].problem}"
+    assert [one.state for one in states[:2]] == ["trained", "begun"]
+    assert forecast(workspace, begun, ["2d"]).training == 20.0  # as the others took
 
 
 def test_a_forecast_of_what_is_measured(begun, workspace):
