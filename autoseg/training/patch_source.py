@@ -24,6 +24,7 @@ from autoseg.training.windows import Windows, find_windows
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers that never meet
 PATCH, INTENSITIES, LOADED, WAYS = 0, 1, 2, 3  # what a sample's random numbers are for
+KEPT_CASES = 32  # whose locations are kept: with many labels, or a partly annotated one, 20 MB a case, in every loader
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,12 @@ class PatchSource:
         return self._windows[case.name]
 
     def _case_locations(self, case: PreparedCase) -> Locations:
-        if case.name not in self._locations:
-            self._locations[case.name] = case.locations()
-        return self._locations[case.name]
+        """Those of the cases that were drawn last are kept, in that order."""
+        found = self._locations.pop(case.name, None) or case.locations()
+        self._locations[case.name] = found
+        if len(self._locations) > KEPT_CASES:
+            del self._locations[next(iter(self._locations))]
+        return found
 
 
 def _three(numbers: Sequence[int] | NDArray[np.int64]) -> tuple[int, int, int]:

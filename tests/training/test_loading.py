@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import TrainingError, WorkspaceError
+from autoseg.training import patch_source
 from autoseg.training.augmentation import make_batch
 from autoseg.training.loading import load_batches
 from autoseg.training.patch_source import TRAINING, VALIDATION, PatchSource
@@ -167,6 +168,27 @@ def test_cases_are_as_likely_as_each_other_and_asked_once_for_their_locations(ma
     drawn = [int(sample.image.max()) for sample in arrays_of_samples(source, 300)]
     assert all(abs(drawn.count(value) - 200) < 50 for value in range(3))
     assert [case.read for case in cases] == [["locations"]] * 3
+
+
+def test_the_locations_of_few_cases_are_kept_and_the_same_patches_drawn(make_stage, case_in_memory, monkeypatch):
+    def drawn():
+        """Pixels of samples, and how often the locations of each case were read."""
+        cases = []
+        for value in range(4):
+            labels = (np.random.default_rng(value).random((12, 40, 40)) < 0.01).astype(np.int16)
+            image = np.random.default_rng(10 + value).random((1, *labels.shape), dtype=np.float32)
+            cases.append(case_in_memory(str(value), image, labels, [np.argwhere(labels).astype(np.int32)]))
+        source = PatchSource(cases, make_stage(augmentation=[]), TRAINING)
+        samples = arrays_of_samples(source, 40)
+        return source, [sample.image for sample in samples], [len(case.read) for case in cases]
+
+    everything, expected, read = drawn()
+    assert read == [1] * 4
+    monkeypatch.setattr(patch_source, "KEPT_CASES", 2)
+    few, samples, read_again = drawn()
+    assert (len(everything._locations), len(few._locations)) == (4, 2)
+    assert min(read_again) > 1
+    np.testing.assert_array_equal(samples, expected)
 
 
 def test_the_last_places_of_a_batch_are_foreground(make_stage, case_in_memory):
