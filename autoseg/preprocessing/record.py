@@ -17,7 +17,7 @@ class Source(Frozen):
     """A file a case was prepared from, as it was then.
 
     Attributes:
-        path: absolute.
+        path: absolute; of a file that is a link, the link.
         size: bytes.
         modified_ns: time of its last change, nanoseconds since 1970.
         sha256: of its content; the same where a file was only copied or touched.

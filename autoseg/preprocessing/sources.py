@@ -38,6 +38,7 @@ def is_untouched(path: Path, source: Source) -> bool:
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    resolved = path.resolve()
-    status = resolved.stat()
-    return str(resolved), status.st_size, status.st_mtime_ns
+    """Of a link its own name, which says the format: what it points at may be called anything."""
+    named = path.parent.resolve() / path.name
+    status = named.stat()
+    return str(named), status.st_size, status.st_mtime_ns

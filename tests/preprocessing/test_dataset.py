@@ -23,6 +23,7 @@ from autoseg.geometry import plain_grid
 from autoseg.plan.preprocessing import Preprocessing, ZScore
 from autoseg.preprocessing.dataset import prepare_dataset
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
+from autoseg.preprocessing.store import update_record
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
@@ -156,6 +157,52 @@ def test_files_of_the_same_content_are_not_prepared_again(change, changed, datas
         assert [file.modified_ns for file in case.record.sources] == [path.stat().st_mtime_ns for path in files]
     prepare(dataset, tmp_path)
     assert state(tmp_path) == after
+
+
+def link(dataset):
+    """The files go to where their names say nothing, as DVC keeps them, and links come in their places."""
+    cache = dataset.path.with_name("cache")
+    cache.mkdir()
+    for number, path in enumerate(sorted(dataset.path.iterdir())):
+        path.rename(cache / f"{number:032x}")
+        path.symlink_to(cache / f"{number:032x}")
+
+
+def test_of_a_link_its_own_name_is_recorded_and_what_it_points_at_is_watched(dataset, tmp_path):
+    link(dataset)
+    prepared = prepare(dataset, tmp_path)
+    for case, source in zip(prepared, dataset.cases, strict=True):
+        files = [*source.images, source.label]
+        assert [Path(file.path) for file in case.record.sources] == files
+        assert [file.size for file in case.record.sources] == [path.resolve().stat().st_size for path in files]
+    before = state(tmp_path)
+    prepare(dataset, tmp_path)
+    assert state(tmp_path) == before
+    elsewhere = tmp_path / "elsewhere.nii.gz"
+    write_label_map(elsewhere, np.ones(GRID.shape, dtype=np.uint8), GRID)
+    elsewhere.replace(dataset.cases[1].label.resolve())
+    assert (prepare(dataset, tmp_path)[1].labels()[:] == 1).all()
+
+
+def test_a_record_of_what_links_point_at_is_brought_up_to_date_and_nothing_prepared(dataset, tmp_path):
+    link(dataset)
+    for case in prepare(dataset, tmp_path):
+        sources = tuple(one.model_copy(update={"path": os.path.realpath(one.path)}) for one in case.record.sources)
+        update_record(case, case.record.model_copy(update={"sources": sources}))
+    before = state(tmp_path)
+    prepared = prepare(dataset, tmp_path)
+    assert [Path(case.record.sources[-1].path) for case in prepared] == [case.label for case in dataset.cases]
+    assert {name for name, found in state(tmp_path).items() if found != before[name]} == {"a.json", "b.json", "c.json"}
+
+
+def test_a_dataset_reached_through_a_link_is_the_same(dataset, tmp_path):
+    prepare(dataset, tmp_path)
+    before = state(tmp_path)
+    other = tmp_path / "other"
+    other.symlink_to(dataset.path)
+    cases = [Case(case.name, (other / case.images[0].name,), other / case.label.name) for case in dataset.cases]
+    prepare(replace(dataset, path=other, cases=tuple(cases)), tmp_path)
+    assert state(tmp_path) == before
 
 
 def test_a_new_case_is_added_without_redoing_the_others(dataset, tmp_path):
