@@ -11,7 +11,7 @@
     prediction = predictor.predict(autoseg.read_image("case.nii.gz"))
     scores = autoseg.evaluate("predictions/", "labelsTr/", plan.dataset.labels)
 
-Importing autoseg is instant: each name is loaded, and torch with it, when it is first used.
+Importing autoseg is instant: each name is loaded when it is first used, and torch comes with those that compute.
 """
 
 from importlib import import_module

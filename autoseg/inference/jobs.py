@@ -63,7 +63,10 @@ def list_jobs(cases: Sequence[Case], output: Path, file_ending: str | None, prob
 
 
 def list_undone(jobs: Sequence[Job], step: Step, failures: Failures) -> list[Job]:
-    """What is not there yet; the rest is told to be done, or to have failed."""
+    """The jobs whose files are not there yet.
+
+    Of the others `step` is told; what is wrong with one goes to `failures`.
+    """
     recorded = recorded_files(jobs[0].target.parent) if jobs else {}
     undone = []
     for job in jobs:

@@ -1,4 +1,4 @@
-"""What a plan is: frozen data that says everything about a model, without logic and without torch.
+"""What a plan is: frozen data that says everything about a model, its checks and its file format; without torch.
 
 Comes in: JSON. Goes out: a checked `Plan` whose parts the other folders take.
 """

@@ -38,11 +38,15 @@ class Sampling(Frozen):
     Attributes:
         patch_size: voxels, one number an axis: (z, y, x), or (y, x) in a 2-D stage.
         batch_size: patches an iteration.
-        foreground_fraction: share of a batch whose patch is centred on a voxel of a foreground
-            label (or region).
-        foreground: how that voxel is drawn. by_case, as nnU-Net: a case uniformly, then one of the
-            labels it holds uniformly. by_label: a label uniformly among those that some training
-            case holds, then one of the cases that hold it uniformly. Then one of the label's voxels.
+        foreground_fraction: share of a batch whose patches are placed by foreground labels (or regions), as
+            `foreground` says; the others lie anywhere.
+        foreground: how they are placed. "by_case", as nnU-Net: a case is drawn uniformly, then one of the labels it
+            holds uniformly. "by_label": a label uniformly among those that some training case holds, then one of the
+            cases that hold it uniformly. In both the patch is centred on one of the label's voxels. "by_slice": a
+            case uniformly, then one of its slices that hold a label uniformly; it is the patch's middle slice, and
+            the patch lies anywhere within it.
+        grid: the windows that patches are drawn from, and how likely each is; None lets them begin at any voxel.
+            With a grid the foreground fraction must be 0.
     """
 
     patch_size: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3)
