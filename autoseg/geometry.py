@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from autoseg.phrases import by
+
 Spacing = tuple[float, ...]  # mm, in the order of the array's axes
 Shape = tuple[int, ...]  # voxels, in the order of the array's axes
 
@@ -59,8 +61,7 @@ class Grid(NamedTuple):
         '36 × 50 × 35 voxels of 1.00 × 0.50 × 0.50 mm'
         """
         first = 3 - self.dimensions
-        shape = " × ".join(str(n) for n in self.shape[first:])
-        return f"{shape} voxels of {in_mm(self.spacing_mm[first:])} mm"
+        return f"{by(self.shape[first:])} voxels of {in_mm(self.spacing_mm[first:])} mm"
 
 
 def plain_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:

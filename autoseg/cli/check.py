@@ -6,6 +6,7 @@ import typer
 
 from autoseg.cli.display import progress, say, set_verbosity, show
 from autoseg.cli.options import DatasetPath, Jobs, Quiet, Verbose
+from autoseg.phrases import counted
 
 
 def check(dataset: DatasetPath, jobs: Jobs = None, quiet: Quiet = False, verbose: Verbose = False) -> None:
@@ -23,7 +24,7 @@ def check(dataset: DatasetPath, jobs: Jobs = None, quiet: Quiet = False, verbose
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
     counts = ((len(opened.cases), "case"), (errors, "error"), (warnings, "warning"))
-    cases, *found = (f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+    cases, *found = (counted(count, noun) for count, noun in counts)
     say(f"{cases} read: {', '.join(found)}.")
     if not can_train(findings):
         raise typer.Exit(1)

@@ -25,6 +25,7 @@ from autoseg.dataset.outliers import REMEDY, outliers
 from autoseg.errors import AutosegError
 from autoseg.geometry import Grid
 from autoseg.parallel import map_items
+from autoseg.phrases import counted
 from autoseg.progress import Progress, silent
 
 
@@ -134,7 +135,7 @@ def _number_of_cases(dataset: Dataset) -> list[Finding]:
     declared, found = dataset.declared_cases, len(dataset.cases)
     findings = []
     if declared is not None and declared != found:
-        cases = f"{declared} training case{'s' * (declared != 1)}"
+        cases = counted(declared, "training case")
         problem = f"dataset.json announces {cases} (numTraining), but {found} {'is' if found == 1 else 'are'} there"
         findings.append(Finding("warning", None, problem, "Look for cases left behind, or correct the number."))
     if found == 1 and dataset.has_images:
@@ -221,7 +222,7 @@ def _examine_form(found: int, image: Part, description: Description, examined: _
     declared = description.channels
     if found != len(declared):
         examined.error(
-            f"the image has {found} channel{'s' * (found != 1)}, the dataset declares {len(declared)} "
+            f"the image has {counted(found, 'channel')}, the dataset declares {len(declared)} "
             f"({', '.join(declared)}): {image.path}",
             "Correct the channels in dataset.json, or the image.",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.dataset.description import Description
 from autoseg.dataset.splits import Splits
 from autoseg.errors import DatasetError
+from autoseg.phrases import counted
 
 IMAGES_REMEDY = "Such a dataset can be measured and planned for. To train, add the images and derive the plan again."
 
@@ -105,8 +106,7 @@ class Dataset:
         """What to say of a dataset of label maps alone."""
         expected = next((path for case in self.cases for path in case.images), self.path)
         shown = expected.relative_to(self.path) if expected.is_relative_to(self.path) else expected
-        count = f"{len(self.cases)} case{'s' * (len(self.cases) != 1)}"
-        return f"{count} with label maps and not one image (looked for {shown} and so on)"
+        return f"{counted(len(self.cases), 'case')} with label maps and not one image (looked for {shown} and so on)"
 
 
 def names_a_file(name: str) -> bool:

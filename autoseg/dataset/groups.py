@@ -13,6 +13,7 @@ from pathlib import Path
 
 from autoseg.dataset.folds import Fold
 from autoseg.errors import DatasetError
+from autoseg.phrases import quoted
 
 TABLE_ENDINGS = (".csv", ".tsv")
 SEPARATORS = ",;\t"
@@ -52,7 +53,7 @@ def must_not_leak(folds: Sequence[Fold], groups: Mapping[str, str], source: Path
     for number, fold in enumerate(folds):
         halves = [_by_group(half, groups) for half in fold]
         for group in sorted(set(halves[0]) & set(halves[1])):
-            training, validation = (_listed(half[group]) for half in halves)
+            training, validation = (quoted(half[group]) for half in halves)
             raise DatasetError(
                 f"{source}: fold {number} trains on {training} and validates on {validation}, all of group '{group}'; "
                 "its score would be flattered. Keep each group in one half, or remove the file and have folds made."
@@ -71,7 +72,7 @@ def _from_names(pattern: str, names: Sequence[str]) -> dict[str, str]:
         )
     found = {name: match[1] for name in names if (match := compiled.search(name)) and match[1]}
     if without := [name for name in names if name not in found]:
-        raise DatasetError(f"'{pattern}' finds nothing in {_listed(without)}. Give one that fits every case's name.")
+        raise DatasetError(f"'{pattern}' finds nothing in {quoted(without)}. Give one that fits every case's name.")
     return found
 
 
@@ -99,7 +100,7 @@ def _from_table(file: Path, column: str, names: Sequence[str]) -> dict[str, str]
             raise DatasetError(f"{file}: '{name}' has {column} {found[name]} and {group}. Correct the table.")
     if without := [name for name in names if name not in found]:
         raise DatasetError(
-            f"{file}: no {column} of {_listed(without)}. The first column holds names as the dataset has them; "
+            f"{file}: no {column} of {quoted(without)}. The first column holds names as the dataset has them; "
             "add what is missing."
         )
     return {name: found[name] for name in names}
@@ -110,8 +111,3 @@ def _by_group(names: Sequence[str], groups: Mapping[str, str]) -> dict[str, list
     for name in names:
         found[groups[name]].append(name)
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

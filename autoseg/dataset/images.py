@@ -122,8 +122,8 @@ def read_header(path: str | Path) -> Header:
     direction = np.reshape(reader.GetDirection(), (dimensions, dimensions))[:spatial, :spatial]
     if not np.isfinite(direction).all() or not np.isfinite(reader.GetOrigin()).all():
         raise DatasetError(
-            f"{path}: the header's axes or origin are no numbers (direction {direction.ravel().tolist()}, origin "
-            f"{list(reader.GetOrigin())}). Mend the header, or leave the image out."
+            f"{path}: the header's axes or origin are not finite numbers (direction {direction.ravel().tolist()}, "
+            f"origin {list(reader.GetOrigin())}). Mend the header, or leave the image out."
         )
     if abs(float(np.linalg.det(direction))) < FLAT:
         raise DatasetError(

@@ -26,6 +26,7 @@ from autoseg.dataset.nnunet import (
 )
 from autoseg.dataset.splits import read_splits
 from autoseg.errors import DatasetError
+from autoseg.phrases import counted, listed
 
 
 def open_dataset(path: Path, lenient: bool = False) -> Dataset:
@@ -124,10 +125,9 @@ def _unknown(folder: Path) -> DatasetError:
         else 'Write a dataset.json: {"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1}, '
         '"file_ending": ".nii.gz"}, beside imagesTr/NAME_0000.nii.gz and labelsTr/NAME.nii.gz.'
     )
-    shown = ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
     return DatasetError(
         f"{folder}: not a dataset. Looked for dataset.json (nnU-Net, Decathlon) and "
-        f"case_*/imaging.nii.gz (KiTS); found {shown or 'nothing'}. {remedy}"
+        f"case_*/imaging.nii.gz (KiTS); found {listed(found, most=6) or 'nothing'}. {remedy}"
     )
 
 
@@ -181,14 +181,14 @@ def _test_channels(case: Case, channels: int) -> None:
     if missing:
         raise DatasetError(
             f"case '{case.name}': {', '.join(str(path) for path in missing)} is missing; "
-            f"the model takes {channels} channel{'s' * (channels != 1)}. Add the file, or leave the case out."
+            f"the model takes {counted(channels, 'channel')}. Add the file, or leave the case out."
         )
     found = len(case.images)
     if found == 1 and channels > 1:
         found = read_header(case.images[0]).channels
     if found != channels:
         raise DatasetError(
-            f"case '{case.name}': {found} channel{'s' * (found != 1)} in "
+            f"case '{case.name}': {counted(found, 'channel')} in "
             f"{', '.join(path.name for path in case.images)}, but the model takes {channels}. "
             f"Give one file a channel, NAME_0000 to NAME_{channels - 1:04d}, "
             "or one file that holds them all."

@@ -14,6 +14,7 @@ from autoseg.dataset.description import Description
 from autoseg.dataset.images import Image, read_image, read_label_map
 from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.errors import DatasetError
+from autoseg.phrases import counted
 
 
 def read_case(case: Case, description: Description) -> tuple[Image, NDArray[np.integer]]:
@@ -32,7 +33,7 @@ def read_case(case: Case, description: Description) -> tuple[Image, NDArray[np.i
     found, declared = len(image.array), description.channels
     if found != len(declared):
         raise DatasetError(
-            f"the image has {found} channel{'s' * (found != 1)}, the dataset declares {len(declared)} "
+            f"the image has {counted(found, 'channel')}, the dataset declares {len(declared)} "
             f"({', '.join(declared)}). Correct the files or the declaration."
         )
     label_map, grid = read_label_map(case.label)

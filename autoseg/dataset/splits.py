@@ -12,6 +12,7 @@ from typing import Any
 
 from autoseg.errors import DatasetError
 from autoseg.files import read_json
+from autoseg.phrases import quoted
 
 Splits = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
@@ -45,16 +46,11 @@ def _fold(file: Path, number: int, fold: Any, names: set[str]) -> tuple[tuple[st
     training, validation = (tuple(sorted(half or ())) for half in halves)
     if unknown := sorted({*training, *validation} - names):
         raise DatasetError(
-            f"{file}: fold {number} names {_listed(unknown)}, which the dataset lacks. Correct the file or remove it."
+            f"{file}: fold {number} names {quoted(unknown)}, which the dataset lacks. Correct the file or remove it."
         )
     if shared := sorted(set(training) & set(validation)):
         raise DatasetError(
-            f"{file}: fold {number} has {_listed(shared)} in both halves; its score would be flattered. "
+            f"{file}: fold {number} has {quoted(shared)} in both halves; its score would be flattered. "
             "Keep each case in one."
         )
     return training, validation
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

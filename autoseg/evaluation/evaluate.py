@@ -6,7 +6,7 @@ Comes in: predicted and true label maps on disk, paired by name. Goes out: `Scor
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +24,7 @@ from autoseg.evaluation.scores import TOLERANCE_MM, Scores
 from autoseg.evaluation.targets import scored_targets
 from autoseg.geometry import Grid
 from autoseg.parallel import map_items
+from autoseg.phrases import listed
 from autoseg.progress import Progress, silent
 
 Missing = Literal["error", "empty", "skip"]
@@ -99,13 +100,13 @@ def _pairs(
     given = f"the {len(expected)} {'given' if isinstance(references, Mapping) else f'in {references}'}"
     if unmatched := sorted(set(found) - set(expected)):
         raise DatasetError(
-            f"{predictions}: {_listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference among "
+            f"{predictions}: {listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference among "
             f"{given}. A prediction is named as its reference is; rename it, or take it out of the folder."
         )
     unpredicted = tuple(sorted(set(expected) - set(found)))
     if unpredicted and missing == "error":
         raise DatasetError(
-            f"{predictions}: no prediction of {_listed(unpredicted)}; there are references of "
+            f"{predictions}: no prediction of {listed(unpredicted)}; there are references of "
             f"{'it' if len(unpredicted) == 1 else 'them'} among {given}. Predict what is missing, or say what it "
             "counts as: --missing empty scores it as if nothing was found, --missing skip leaves it out."
         )
@@ -161,8 +162,3 @@ def _on_grid(pair: Pair, grid: Grid) -> NDArray[np.integer]:
             "prediction onto the reference's grid (nearest neighbour)."
         )
     return prediction
-
-
-def _listed(names: Collection[str]) -> str:
-    first = ", ".join(list(names)[:5])
-    return f"{first} and {len(names) - 5} more" if len(names) > 5 else first

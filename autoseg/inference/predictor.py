@@ -27,6 +27,7 @@ from autoseg.inference.mapped import mapped_array, release
 from autoseg.inference.model import Model
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks.devices import find_device
+from autoseg.phrases import by
 from autoseg.plan import Stage
 from autoseg.plan.postprocessing import needs_probabilities
 from autoseg.postprocessing import apply
@@ -274,10 +275,9 @@ def _restore(restorer: Restorer, rows: Tensor) -> None:
 
 
 def _too_large(stage: Stage) -> ModelError:
-    patch = " × ".join(map(str, stage.sampling.patch_size))
     return ModelError(
-        f"the GPU's memory ran out in a single window of {patch} voxels. Predict on the processor (--device cpu), or "
-        "end what else uses the GPU."
+        f"the GPU's memory ran out in a single window of {by(stage.sampling.patch_size)} voxels. Predict on the "
+        "processor (--device cpu), or end what else uses the GPU."
     )
 
 

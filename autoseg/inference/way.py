@@ -18,7 +18,7 @@ from autoseg.inference.jobs import Job
 from autoseg.inference.memory import FLOAT, Way, find_way
 from autoseg.inference.team import Team
 from autoseg.memory import available_memory_bytes, resident_memory_bytes
-from autoseg.planner.decided import by
+from autoseg.phrases import by
 from autoseg.preprocessing import place
 
 logger = logging.getLogger(__name__)

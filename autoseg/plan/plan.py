@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from autoseg.dataset.description import Description
 from autoseg.frozen import Frozen
+from autoseg.phrases import counted
 from autoseg.plan.augmentation import Transform
 from autoseg.plan.augmentation_checks import check_axes, check_order, check_places
 from autoseg.plan.inference import Inference
@@ -241,9 +242,10 @@ class Plan(Frozen):
         for name, stage in self.stages.items():
             found, expected = len(stage.preprocessing.normalisation), len(self.dataset.channels)
             if found != expected:
-                channels = f"{expected} channel{'s' * (expected != 1)}"
                 entries = f"{found} entr{'y' if found == 1 else 'ies'}"
-                raise ValueError(f"stages.{name}.preprocessing.normalisation has {entries} for {channels}")
+                raise ValueError(
+                    f"stages.{name}.preprocessing.normalisation has {entries} for {counted(expected, 'channel')}"
+                )
         return self
 
     @model_validator(mode="after")

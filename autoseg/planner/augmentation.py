@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from autoseg.phrases import by
 from autoseg.plan.augmentation import (
     Blur,
     Brightness,
@@ -21,7 +22,7 @@ from autoseg.plan.augmentation import (
     ZeroOutside,
 )
 from autoseg.plan.preprocessing import Normalisation, ZScore
-from autoseg.planner.decided import Decided, by
+from autoseg.planner.decided import Decided
 from autoseg.planner.spacing import ANISOTROPY
 
 ELONGATED = 1.5  # a 2-D patch this many times longer than wide is not turned far

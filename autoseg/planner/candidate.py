@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from autoseg.planner.decided import by
+from autoseg.phrases import by
 from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, stage_features
 from autoseg.planner.topology import Topology
 

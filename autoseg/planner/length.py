@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from autoseg.phrases import counted, number
 from autoseg.plan.training import Training
-from autoseg.planner.decided import Decided, counted, number
+from autoseg.planner.decided import Decided
 
 EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limit
 TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from

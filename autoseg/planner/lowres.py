@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.geometry import Spacing, in_mm
-from autoseg.planner.decided import Decided, by, percent
+from autoseg.phrases import by, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.memory import Memory, largest_patch
 from autoseg.planner.topology import Topology
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from autoseg.errors import PlanError
 from autoseg.geometry import Spacing, in_mm
-from autoseg.planner.decided import Decided, by, number, percent
+from autoseg.phrases import by, number, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, initial_patch, network_topology
 
 SMALLEST_BATCH = 2

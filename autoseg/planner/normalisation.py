@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from autoseg.dataset.description import Scheme
 from autoseg.dataset.normalisation import SCHEMES
 from autoseg.fingerprint.model import Fingerprint, ImageIntensities, Intensities
+from autoseg.phrases import number, percent
 from autoseg.plan.plan import Plan
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
-from autoseg.planner.decided import Decided, number, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.modality import AIR, BONE, in_hounsfield_units, named_as
 
 MOSTLY_BORDER = 0.75  # cropping leaves less than this: intensities are judged inside the non-zero region

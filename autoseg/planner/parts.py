@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.geometry import Spacing
+from autoseg.phrases import percent
 from autoseg.plan.plan import Budget, Stage
 from autoseg.plan.preprocessing import Normalisation
 from autoseg.planner.architecture import architecture_parts
@@ -19,7 +20,7 @@ from autoseg.planner.augmentation import augmentation
 from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.candidate import Candidate
 from autoseg.planner.conventions import CONVENTIONS
-from autoseg.planner.decided import Decided, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_features
 from autoseg.planner.length import training_length
 from autoseg.planner.loss import loss_terms

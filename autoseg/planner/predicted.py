@@ -10,8 +10,9 @@ from typing import Any
 from autoseg.errors import PlanError
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.geometry import in_mm
+from autoseg.phrases import by, number, percent
 from autoseg.plan.plan import Budget, Decision, Stage
-from autoseg.planner.decided import Decided, by, number, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.machine import Machine
 from autoseg.planner.measured_memory import GIGABYTE
 from autoseg.planner.orientation import turned

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from autoseg.phrases import counted
 from autoseg.plan.plan import PresetName
 from autoseg.planner.architecture import PLAIN, RESIDUAL, Architecture
-from autoseg.planner.decided import Decided, counted
+from autoseg.planner.decided import Decided
 from autoseg.planner.footprint import feature_map_voxels
 from autoseg.planner.memory import Memory
 from autoseg.planner.topology import Topology
@@ -36,7 +37,7 @@ class Preset(NamedTuple):
         architecture: of the networks.
         least_batch: by dimensions; patches that must fit the memory, or a smaller patch is looked for.
         largest_share: of the dataset's voxels in one batch, 0…1.
-        references: by dimensions; what nnU-Net compares networks with. none where their training is traced.
+        references: by dimensions; what nnU-Net compares networks with. Empty where a training step is traced instead.
     """
 
     name: PresetName

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from autoseg.fingerprint.model import LabelFacts
-from autoseg.planner.decided import Decided, percent
+from autoseg.phrases import percent
+from autoseg.planner.decided import Decided
 
 RARE_SHARE_OF_CASES = 0.5  # a label in fewer cases is rare
 RARE_SHARE_OF_VOXELS = 0.01  # and so is one with fewer voxels, as a share of the most frequent label's

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from autoseg.phrases import by, number, percent
 from autoseg.planner.candidate import Candidate
-from autoseg.planner.decided import Decided, by, number, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.filling import fill_memory
 from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, weights
 from autoseg.planner.measured_memory import GIGABYTE, Extent, Traces, measured_memory

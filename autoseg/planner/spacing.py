@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.geometry import Shape, Spacing, in_mm
-from autoseg.planner.decided import Decided, counted
+from autoseg.phrases import counted
+from autoseg.planner.decided import Decided
 
 ANISOTROPY = 3.0  # an axis this many times coarser (or shorter) than the others is treated apart
 AXES = ("z", "y", "x")

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from autoseg.geometry import Spacing
+from autoseg.phrases import counted, number
 from autoseg.planner.candidate import Candidate
-from autoseg.planner.decided import Decided, counted, number
+from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, network_topology
 
 ENOUGH_ITERATIONS = 2000  # with fewer, a narrower network or a smaller batch is the better choice

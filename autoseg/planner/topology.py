@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from autoseg.geometry import Spacing
-from autoseg.planner.decided import Decided, by
+from autoseg.phrases import by
+from autoseg.planner.decided import Decided
 
 Axes = tuple[int, ...]  # one number an axis of the stage
 

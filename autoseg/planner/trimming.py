@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from autoseg.geometry import Spacing
-from autoseg.planner.decided import Decided, by, percent
+from autoseg.phrases import by, percent
+from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, network_topology
 
 SEEN = 0.85  # of the median image, that a patch keeps along each axis

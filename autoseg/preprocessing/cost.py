@@ -16,6 +16,7 @@ from typing import NamedTuple
 from autoseg.dataset.dataset import Case
 from autoseg.dataset.images import read_header
 from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.phrases import counted
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.preparing import place
 from autoseg.preprocessing.voxel_size import SLAB_BYTES
@@ -100,10 +101,9 @@ def require_room(costs: Sequence[Cost], folder: Path) -> None:
     there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path())
     needed, free = sum(cost.disk_bytes for cost in costs), shutil.disk_usage(there).free
     if needed > free:
-        cases = f"{len(costs)} case{'s' * (len(costs) != 1)}"
         raise WorkspaceError(
-            f"{folder}: preparing {cases} takes about {_size(needed)} of disk, and {_size(free)} are free there. "
-            "Make room, or give a workspace on another disk (-w DIR)."
+            f"{folder}: preparing {counted(len(costs), 'case')} takes about {_size(needed)} of disk, and {_size(free)} "
+            "are free there. Make room, or give a workspace on another disk (-w DIR)."
         )
 
 

@@ -31,9 +31,9 @@ from autoseg.files import read_json, write_json
 from autoseg.frozen import Frozen
 from autoseg.geometry import Shape
 from autoseg.parallel import map_items
+from autoseg.phrases import by
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.previous import CropFixed, Previous
-from autoseg.planner.decided import by
 from autoseg.preprocessing.arrays import write_array
 from autoseg.preprocessing.placement import Placement
 from autoseg.preprocessing.preparing import prepare_labels

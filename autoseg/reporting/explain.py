@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from autoseg.phrases import counted, number
 from autoseg.plan import Plan
-from autoseg.planner.decided import counted, number
 from autoseg.planner.length import EPOCHS, ITERATIONS
 from autoseg.reporting.decisions import StageValue, stage_values
 from autoseg.reporting.glance import glance
@@ -95,7 +95,7 @@ def _origin(plan: Plan) -> str:
     if not others:
         return "no rules derived its stages"
     count = sum(decision is not None and decision.rule == "like" for decision in taken)
-    return f"{count} stage{'s' * (count > 1)} taken from plan '{', '.join(others)}' (--like)"
+    return f"{counted(count, 'stage')} taken from plan '{', '.join(others)}' (--like)"
 
 
 def _by_hand(stages: Mapping[str, Values]) -> str:
@@ -110,8 +110,7 @@ def _by_hand(stages: Mapping[str, Values]) -> str:
     count = sum(map(len, found.values()))
     named = [f"{name_of(path)} ({_in(where, stages)})" for path, where in found.items()]
     return (
-        f"{count} value{'s' * (count > 1)} set by hand: {', '.join(named)}. The reasons of the others are as they "
-        "were before."
+        f"{counted(count, 'value')} set by hand: {', '.join(named)}. The reasons of the others are as they were before."
     )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.geometry import in_mm
+from autoseg.phrases import counted
 from autoseg.plan import Plan, Stage
 from autoseg.plan.preprocessing import Preprocessing
-from autoseg.planner.decided import counted
 from autoseg.reporting.columns import aligned
 from autoseg.reporting.decisions import is_outdated
 from autoseg.reporting.wording import COLUMNS, wrapped

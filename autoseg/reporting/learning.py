@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from autoseg.phrases import counted, number, percent
 from autoseg.plan.loss import (
     BinaryCrossEntropy,
     Boundary,
@@ -35,7 +36,6 @@ from autoseg.plan.training import (
     Schedule,
     Stopping,
 )
-from autoseg.planner.decided import number, percent
 
 
 def minimised(terms: Sequence[LossTerm]) -> str:
@@ -125,7 +125,7 @@ def _of_labels(term: SoftDice | SoftJaccard | Tversky | SurfaceDice) -> str:
         case Tversky(alpha=alpha, beta=beta):
             return f"Tversky index (alpha {number(alpha)}, beta {number(beta)})"
         case SurfaceDice(tolerance_voxels=tolerance):
-            return f"surface Dice (within {tolerance} voxel{'s' * (tolerance > 1)})"
+            return f"surface Dice (within {counted(tolerance, 'voxel')})"
 
 
 def _over(over: Over) -> str:
@@ -162,4 +162,4 @@ def _on_plateau(how: ReduceOnPlateau) -> str:
 
 def _waiting(patience: int, quantity: str, tolerance: float) -> str:
     more_than = f" by more than {number(tolerance)}" if tolerance else ""
-    return f"{patience} epoch{'s' * (patience > 1)} in which the {quantity} did not improve{more_than}"
+    return f"{counted(patience, 'epoch')} in which the {quantity} did not improve{more_than}"

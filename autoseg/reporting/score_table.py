@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 from autoseg.evaluation import Scores
 from autoseg.evaluation.intervals import Mean
-from autoseg.reporting.columns import aligned
+from autoseg.reporting.columns import aligned, shown, with_interval
 
-ABSENT = "–"
 COLUMNS = {  # measure → heading, digits
     "precision": ("precision", 3),
     "recall": ("recall", 3),
@@ -42,20 +41,20 @@ def score_table(scores: Scores, most: int = 10) -> str:
     """
     headings = ("target", "Dice (95 % interval)", *(heading for heading, _ in COLUMNS.values()), "cases")
     rows = [(target, *_row(measures)) for target, measures in scores.means().items()]
-    overall = ("mean", _with_interval(scores.overall()), *("" for _ in COLUMNS), "")
+    overall = ("mean", _interval(scores.overall()), *("" for _ in COLUMNS), "")
     parts = ["\n".join(aligned([headings, *rows, overall])), _worst_cases(scores, most), _notes(scores)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _row(measures: Mapping[str, Mean]) -> list[str]:
-    others = [_shown(measures[name].mean, digits) for name, (_, digits) in COLUMNS.items()]
-    return [_with_interval(measures["dice"]), *others, f"{measures['dice'].cases:5}"]
+    others = [shown(measures[name].mean, digits) for name, (_, digits) in COLUMNS.items()]
+    return [_interval(measures["dice"]), *others, f"{measures['dice'].cases:5}"]
 
 
 def _worst_cases(scores: Scores, most: int) -> str:
     # Several cases may share a mean: by name, then, so that the same scores give the same table.
     means = scores.table().mean(axis=1).dropna().sort_index().sort_values(kind="stable").head(most)
-    rows = [(str(name), _shown(mean), _worst_target(scores.dice[str(name)])) for name, mean in means.items()]
+    rows = [(str(name), shown(mean), _worst_target(scores.dice[str(name)])) for name, mean in means.items()]
     if not rows:
         return ""
     return "\n".join(aligned([("worst case" if len(rows) == 1 else "worst cases", "mean", "worst target"), *rows]))
@@ -77,9 +76,5 @@ def _notes(scores: Scores) -> str:
     return "\n".join(notes)
 
 
-def _with_interval(found: Mean) -> str:
-    return _shown(found.mean) + ("" if found.low is None else f" ({found.low:.3f}–{found.high:.3f})")
-
-
-def _shown(number: float | None, digits: int = 3) -> str:
-    return ABSENT if number is None else f"{number:.{digits}f}"
+def _interval(found: Mean) -> str:
+    return with_interval(found.mean, found.low, found.high)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autoseg.phrases import numbered
 from autoseg.plan.postprocessing import rule_in_words
-from autoseg.reporting.columns import aligned
+from autoseg.reporting.columns import ABSENT, aligned, shown, with_interval
 
 if TYPE_CHECKING:
     from autoseg.postprocessing import Tried
@@ -20,9 +21,8 @@ def selection_table(selection: Selection) -> str:
     targets = list(selection.chosen.per_target)
     headings = ("", "Dice (95 % interval)", "against the best", *targets)
     table = "\n".join(aligned([headings, *(_row(one, one is selection.chosen) for one in selection.candidates)]))
-    folds = f"fold{'s' * (len(selection.folds) != 1)} {', '.join(map(str, selection.folds))}"
     only = ", the only candidate" if len(selection.candidates) == 1 else ""
-    chosen = f"Selected: {selection.chosen.name}{only} ({selection.cases} cases, {folds})"
+    chosen = f"Selected: {selection.chosen.name}{only} ({selection.cases} cases, {numbered('fold', selection.folds)})"
     return f"{table}\n\n{chosen}\n{_postprocessing(selection)}"
 
 
@@ -32,25 +32,25 @@ def _postprocessing(selection: Selection) -> str:
         tried = f"none of {len(learnt.evidence)} rules helps" if learnt.evidence else "too few cases to learn from"
         return f"Postprocessing: {tried}"
     kept = [f"  {rule_in_words(one.rule)}: {_gain(one)}" for one in learnt.evidence if one.kept]
-    return "\n".join([f"Postprocessing: Dice {_shown(learnt.before)} → {_shown(learnt.after)}", *kept])
+    return "\n".join([f"Postprocessing: Dice {shown(learnt.before)} → {shown(learnt.after)}", *kept])
 
 
 def _gain(tried: Tried) -> str:
     of = tried.rule.target or "mean"
     interval = "" if tried.low is None else f" ({tried.low:+.4f} to {tried.high:+.4f})"
-    return f"{of} {_shown(tried.before)} → {_shown(tried.after)}, {tried.difference or 0:+.4f}{interval}"
+    return f"{of} {shown(tried.before)} → {shown(tried.after)}, {tried.difference or 0:+.4f}{interval}"
 
 
 def _row(candidate: Candidate, best: bool) -> list[str]:
-    interval = "" if candidate.low is None else f" ({candidate.low:.3f}–{candidate.high:.3f})"
     behind = "best"
     if not best:
         apart = (
             "" if candidate.behind_low is None else f" ({candidate.behind_low:+.3f} to {candidate.behind_high:+.3f})"
         )
-        behind = "–" if candidate.behind is None else f"{candidate.behind:+.3f}{apart}"
-    return [candidate.name, _shown(candidate.mean) + interval, behind, *map(_shown, candidate.per_target.values())]
-
-
-def _shown(number: float | None) -> str:
-    return "–" if number is None else f"{number:.3f}"
+        behind = ABSENT if candidate.behind is None else f"{candidate.behind:+.3f}{apart}"
+    return [
+        candidate.name,
+        with_interval(candidate.mean, candidate.low, candidate.high),
+        behind,
+        *map(shown, candidate.per_target.values()),
+    ]

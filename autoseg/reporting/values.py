@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from autoseg.geometry import in_mm
+from autoseg.phrases import by, counted, number, percent
 from autoseg.plan import Stage
 from autoseg.plan.augmentation import (
     Batchgenerators,
@@ -31,7 +32,6 @@ from autoseg.plan.augmentation import (
 )
 from autoseg.plan.preprocessing import CTWindow, DivideBy255, NoNormalisation, Normalisation, RescaleToUnit, ZScore
 from autoseg.plan.previous import CropAround, CropFixed, Mask, Previous
-from autoseg.planner.decided import by, counted, number, percent
 from autoseg.reporting.learning import averaged, minimised, optimised, scheduled, stopped
 from autoseg.reporting.wording import plain, runs
 
@@ -249,7 +249,7 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "network.encoder_blocks": _counts,
     "network.decoder_convolutions": _counts,
     "network.decoder_blocks": _counts,
-    "sampling.patch_size": lambda size: " × ".join(map(str, size)) + " voxels",
+    "sampling.patch_size": lambda size: f"{by(size)} voxels",
     "sampling.batch_size": lambda size: f"{size} patch{'es' * (size > 1)}",
     "sampling.foreground_fraction": percent,
     "sampling.foreground": lambda how: DRAWN[how],

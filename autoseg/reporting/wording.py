@@ -10,8 +10,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoseg.phrases import number, percent
 from autoseg.plan import Decision
-from autoseg.planner.decided import number, percent
 
 COLUMNS = 100
 LONGEST_FACT = 300  # characters; a list over all cases is told by its beginning

@@ -35,7 +35,7 @@ class Checkpoint(TypedDict):
         reserve_seconds: what the end of an epoch took lately.
         rows: the log, a row an epoch.
         epoch: the state of the one that is not finished.
-        rate_share: what learning rates are multiplied by, after losses that were no numbers.
+        rate_share: what learning rates are multiplied by, after losses that were not finite.
         setbacks: how often they were.
         network, optimizer, scaler: their state dicts.
         average: averaged weights; empty where the plan asks for none.

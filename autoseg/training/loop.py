@@ -66,7 +66,7 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
 
     Raises:
         TrainingStopped: Ctrl-C was pressed, or the process asked to end; everything so far is saved.
-        TrainingError: the loss stays no number, memory ran out, a loading process died, or the checkpoint is
+        TrainingError: the loss stays NaN or infinity, memory ran out, a loading process died, or the checkpoint is
             damaged or belongs to another job.
     """
     run = begin(job)
@@ -95,7 +95,7 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
 
 
 def _train(session: Session) -> None:
-    """Epochs, to the end of the training, or until losses are no numbers."""
+    """Epochs, to the end of the training, or until losses are not finite."""
     run = session.run
     with load_batches(session.patches, run.iteration, session.job.workers) as batches:
         while not run.is_finished:

@@ -32,7 +32,7 @@ class RateRange(Frozen):
         rates: learning rate of each step.
         losses: of the batch before that step.
         averages: of the losses so far, the newest ones counting most.
-        diverged: the average rose to 4 times its best, or the loss was no number any more.
+        diverged: the average rose to 4 times its best, or the loss was not finite any more.
         best: the rate at which the average was lowest; None where it never fell.
         suggestion: a tenth of that, to two digits: there the loss falls fast and is safe from rising. None where the
             average still fell at the highest rate: nobody knows where it rises.
@@ -94,7 +94,7 @@ def judge(rates: Sequence[float], losses: Sequence[float]) -> RateRange:
 
     Args:
         rates: of the steps, rising.
-        losses: before each, as many as steps were tried; the last may be no number.
+        losses: before each, as many as steps were tried; the last may be NaN or infinity.
     """
     finite = [loss for loss in losses if math.isfinite(loss)]
     averages = moving_average(finite)
@@ -113,7 +113,7 @@ def judge(rates: Sequence[float], losses: Sequence[float]) -> RateRange:
 
 
 def has_diverged(losses: Sequence[float]) -> bool:
-    """Whether the last loss is no number, or the average has risen to 4 times its best; losses may lie below 0."""
+    """Whether the last loss is not finite, or the average has risen to 4 times its best; losses may lie below 0."""
     if not math.isfinite(losses[-1]):
         return True
     averages = moving_average(losses)

@@ -12,6 +12,7 @@ import torch
 
 from autoseg.dataset import Description
 from autoseg.errors import TrainingError
+from autoseg.phrases import by
 from autoseg.plan import Stage
 from autoseg.training.memory import training_bytes
 
@@ -32,7 +33,7 @@ def explained(stage: Stage, name: str, dataset: Description, device: torch.devic
         yield
     except torch.OutOfMemoryError as problem:
         had = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-        patch, size = " × ".join(map(str, stage.sampling.patch_size)), stage.sampling.batch_size
+        patch, size = by(stage.sampling.patch_size), stage.sampling.batch_size
         predicted = training_bytes(stage, dataset, device)
         could = f", and {had / 1e9:.2f} GB could be had" if had else ""
         remedy = _remedy(stage, name, dataset, device, had)

@@ -31,7 +31,7 @@ class Epoch:
         losses: of its steps.
         waited: seconds for data.
         seconds: so far.
-        skipped: steps whose loss was no number.
+        skipped: steps whose loss was not finite.
         rate: the learning rate of the last step.
         memory: bytes of a step, predicted and measured, if it was watched in this epoch.
     """

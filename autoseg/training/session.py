@@ -31,7 +31,7 @@ class Session:
         log: in the first process.
         predicted: bytes of a step, in a training that begins; None where several processes share its batch.
         saved: when, by the clock.
-        bad: losses in a row that were no numbers.
+        bad: losses in a row that were not finite.
         told_collapse: whether labels that are not found were told of.
     """
 

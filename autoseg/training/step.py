@@ -90,7 +90,7 @@ def share_among_processes(learner: Learner) -> None:
 
 
 def take_step(learner: Learner, batch: Batch, learning_rate: float) -> float:
-    """Changes the weights once, unless the loss or its gradient is no number: then they stay as they are.
+    """Changes the weights once, unless the loss or its gradient is not finite: then they stay as they are.
 
     Returns:
         The loss before the step; NaN or infinity where there was none.

@@ -5,6 +5,7 @@ Comes in: the plan's conditions and the log of the epochs that are finished. Goe
 
 from __future__ import annotations
 
+from autoseg.phrases import counted
 from autoseg.plan.training import QUANTITY_NAMES, Stopping
 from autoseg.training.improvement import Rows, improvements
 
@@ -35,7 +36,7 @@ def _no_improvement(stopping: Stopping, patience: int, rows: Rows) -> str | None
     improved = improvements(rows, stopping.quantity, stopping.tolerance)
     if len(improved) < patience or any(improved[-patience:]):
         return None
-    name = f"the {QUANTITY_NAMES[stopping.quantity]} has not improved for {patience} epoch{'s' * (patience > 1)}"
+    name = f"the {QUANTITY_NAMES[stopping.quantity]} has not improved for {counted(patience, 'epoch')}"
     if True not in improved:
         return f"{name} (it has no value)"
     epoch = max(place for place, better in enumerate(improved) if better)

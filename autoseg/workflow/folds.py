@@ -16,7 +16,7 @@ from autoseg.dataset import Dataset, Fold
 from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
 from autoseg.errors import DatasetError, WorkspaceError
-from autoseg.planner.decided import counted
+from autoseg.phrases import counted
 from autoseg.progress import Progress, silent
 from autoseg.workflow.facts import must_belong
 from autoseg.workflow.workspace import Workspace

@@ -12,9 +12,9 @@ from typing import Any
 
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint
+from autoseg.phrases import by
 from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
-from autoseg.planner.decided import by
 from autoseg.planner.derive import recorded
 from autoseg.planner.length import TAKES_LONG, takes_long
 from autoseg.planner.measured_memory import GIGABYTE

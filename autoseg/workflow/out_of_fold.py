@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from autoseg.dataset import Dataset, Fold, split_ending
 from autoseg.errors import UntrainedStage, WorkspaceError
+from autoseg.phrases import numbered, quoted
 from autoseg.plan import Plan
 from autoseg.preprocessing.previous_maps import Refining
 from autoseg.workflow.trained import VALIDATION
@@ -65,11 +66,10 @@ def must_be_validated(folds: Sequence[Fold], stage: str, previous: str) -> None:
     validated = {name for fold in folds for name in fold.validation}
     unseen = sorted({name for fold in folds for name in fold.training} - validated)
     if unseen:
-        others = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
         raise WorkspaceError(
             f"stage {stage} is trained on what {previous} predicts for cases it was not trained on, and case "
-            f"'{unseen[0]}'{others} is in the validation of no fold. Give splits in which each case is validated once, "
-            "or none, so that they are made."
+            f"{quoted(unseen, most=1)} is in the validation of no fold. Give splits in which each case is validated "
+            "once, or none, so that they are made."
         )
 
 
@@ -82,9 +82,9 @@ def _refuse(absent: dict[str, Path], stage: str, previous: str) -> NoReturn:
             f"{absent[scored[0]]}: no such file, but {stage} is trained on it. Remove {folder} and run "
             "'autoseg train' or 'autoseg run' again: its cases are predicted anew."
         )
-    folds = ", ".join(sorted(fold.removeprefix("fold_") for fold in absent))
+    folds = numbered("fold", sorted(fold.removeprefix("fold_") for fold in absent))
     raise UntrainedStage(
-        f"stage {stage} builds on what {previous} predicts, and fold{'s' * (len(absent) > 1)} {folds} of that stage "
+        f"stage {stage} builds on what {previous} predicts, and {folds} of that stage "
         f"{'are' if len(absent) > 1 else 'is'} not trained and validated. Run 'autoseg train DATASET --stage {stage}' "
         "or 'autoseg run DATASET', which train them first."
     )

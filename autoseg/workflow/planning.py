@@ -13,9 +13,9 @@ from contextlib import suppress
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint, read_fingerprint
 from autoseg.networks.devices import made_current, resolve_device
+from autoseg.phrases import counted
 from autoseg.plan import Budget, Plan, PresetName, Stage, Timing, with_settings, write_plan
 from autoseg.planner import derive_plan, facts_hash
-from autoseg.planner.decided import counted
 from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
 from autoseg.workflow.labelling import label_names, relabelled

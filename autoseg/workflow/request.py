@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from autoseg.errors import PlanError
 from autoseg.networks.devices import all_memory_gb, memory_gb, resolve_device
+from autoseg.phrases import number
 from autoseg.plan import Budget, Plan, PresetName
-from autoseg.planner.decided import number
 from autoseg.planner.presets import PRESETS
 
 

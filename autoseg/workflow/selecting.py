@@ -25,6 +25,7 @@ from autoseg.evaluation import Scores, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
 from autoseg.inference.model import DESCRIPTION
+from autoseg.phrases import numbered
 from autoseg.plan import Plan
 from autoseg.postprocessing import LearningCase, learn_rules
 from autoseg.progress import Progress, silent
@@ -129,10 +130,12 @@ def find_compared(plan: Plan, workspace: Workspace) -> Compared:
     shared = set(most)
     stages = [name for name, folds in there.items() if set(folds) >= shared]
     if shared != set(every):
-        logger.warning("warning: no stage has all %d folds; comparing by %s alone", len(every), _folds(sorted(shared)))
+        logger.warning(
+            "warning: no stage has all %d folds; comparing by %s alone", len(every), numbered("fold", sorted(shared))
+        )
     left_out = {name: tuple(sorted(shared - set(folds))) for name, folds in there.items() if name not in stages}
     for name, lacking in left_out.items():
-        logger.warning("leaving out %s: %s not trained", name, _folds(lacking))
+        logger.warning("leaving out %s: %s not trained", name, numbered("fold", lacking))
     return Compared(tuple(stages), tuple(sorted(shared)), left_out)
 
 
@@ -210,7 +213,3 @@ def _made_from(plan: Plan, workspace: Workspace, compared: Compared) -> str:
         for fold in compared.folds
     }
     return content_hash([models, compared.left_out])
-
-
-def _folds(numbers: Sequence[int]) -> str:
-    return f"fold{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"

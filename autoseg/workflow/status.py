@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from autoseg.errors import AutosegError, ModelError
 from autoseg.inference.model import DESCRIPTION, is_trained, read_model
+from autoseg.phrases import counted
 from autoseg.plan import Plan
 from autoseg.workflow.trained import SCORES, is_scored, validation_scores
 from autoseg.workflow.workspace import Workspace
@@ -110,7 +111,7 @@ def forecast(workspace: Workspace, plan: Plan, undone: Sequence[str], paired: Se
     folds = len(workspace.fold_numbers())
     unknown = ["preprocessing"]
     if lacking := trainings.count(None):
-        unknown.append(f"training of {lacking} model{'s' * (lacking != 1)}")
+        unknown.append(f"training of {counted(lacking, 'model')}")
     if any(took[stage] is None for stage in undone):
         unknown.append("validation")
     if paired and (not folds or any(took[stage] is None for stage in paired)):

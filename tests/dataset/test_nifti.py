@@ -175,7 +175,7 @@ def test_other_files_have_no_plain_grid(content, tmp_path):
     assert plain_nifti_grid(tmp_path / "a.nii.gz") is None
 
 
-def test_axes_that_are_no_numbers_are_refused(tmp_path):
+def test_axes_that_are_not_finite_are_refused(tmp_path):
     path = written(tmp_path / "a.nii", np.eye(3), [(AFFINE, "f", math.nan), (80, "f", math.nan)])
-    with pytest.raises(DatasetError, match=r"a.nii: the header's axes or origin are no numbers \(direction"):
+    with pytest.raises(DatasetError, match=r"a.nii: the header's axes or origin are not finite numbers \(direction"):
         read_header(path)

@@ -340,38 +340,38 @@ def test_asked_at_the_very_end_nothing_else_is_begun(make_job, tmp_path):
     assert_same(trained.weights, expected.weights)
 
 
-def no_numbers(monkeypatch, *iterations):
-    """Losses that are no number at these calls of a step, counted over the whole test."""
+def not_finite(monkeypatch, *iterations):
+    """Losses that are NaN at these calls of a step, counted over the whole test."""
     take_step, calls = loop.take_step, iter(range(10**6))
     monkeypatch.setattr(
         loop, "take_step", lambda *arguments: math.nan if next(calls) in iterations else take_step(*arguments)
     )
 
 
-def test_a_loss_that_is_no_number_is_skipped(make_job, folder, monkeypatch):
-    no_numbers(monkeypatch, 3, 5)
+def test_a_loss_that_is_not_finite_is_skipped(make_job, folder, monkeypatch):
+    not_finite(monkeypatch, 3, 5)
     trained = fit(make_job())
     assert (trained.iterations, [row.get("skipped") for row in rows(folder)]) == (9, [None, 2, None])
     assert all(math.isfinite(row["train_loss"]) for row in rows(folder))
 
 
 def test_an_epoch_without_any_loss(make_job, make_stage, folder, monkeypatch):
-    no_numbers(monkeypatch, 2, 3)
+    not_finite(monkeypatch, 2, 3)
     fit(make_job(make_stage(training={"epochs": 3, "iterations_per_epoch": 2})))
     assert [row["train_loss"] is None for row in rows(folder)] == [False, True, False]
 
 
 def test_several_in_a_row_go_back_to_the_last_checkpoint(make_job, folder, monkeypatch, caplog):
-    no_numbers(monkeypatch, 5, 6, 7)  # iterations 5, 6 and 7; the checkpoint is of iteration 3 and 6
+    not_finite(monkeypatch, 5, 6, 7)  # iterations 5, 6 and 7; the checkpoint is of iteration 3 and 6
     trained = fit(make_job())
     assert trained.iterations == 9
     # Half of the planned rates from iteration 6 on.
     assert [row["learning_rate"] for row in rows(folder)] == pytest.approx(
         [part * 0.01 * (1 - n / 9) ** 0.9 for part, n in ((1, 2), (1, 5), (0.5, 8))]
     )
-    assert [record.message for record in caplog.records if "no number" in record.message] == [
-        "warning: the loss became no number 3 times in a row at iteration 7: going back to iteration 6 with half the "
-        "learning rate"
+    assert [record.message for record in caplog.records if "not finite" in record.message] == [
+        "warning: the loss was not finite (NaN or infinity) 3 times in a row at iteration 7: going back to iteration 6 "
+        "with half the learning rate"
     ]
 
 
@@ -382,8 +382,8 @@ def test_a_third_time_is_an_error(make_job, folder, monkeypatch):
     with pytest.raises(TrainingError) as refused:
         fit(make_job())
     assert str(refused.value) == (
-        "Balls · tiny · fold 0: the loss became no number 3 times in a row, for the 3rd time, at 0.125 of the planned "
-        "learning rate. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
+        "Balls · tiny · fold 0: the loss was not finite (NaN or infinity) 3 times in a row, after 2 setbacks, at 0.25 "
+        "of the planned learning rate. Look for NaN or extreme values with 'autoseg check', lower the learning rate "
         "(--set stages.tiny.optimizer.learning_rate=0.001), or train in float32 "
         "(--set stages.tiny.training.precision=float32). The last checkpoint is kept."
     )

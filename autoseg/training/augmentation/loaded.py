@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import TrainingError
+from autoseg.phrases import by
 from autoseg.plan.augmentation import Batchgenerators
 from autoseg.plan.batchgenerators_table import made_transform
 
@@ -52,7 +53,7 @@ def vary_loaded(
                 raise TrainingError(_told(transform, before, f"{type(problem).__name__}: {problem}")) from problem
             data, maps = varied["data"], varied["seg"]
             if data.shape != before or maps.shape[2:] != before[2:]:
-                raise TrainingError(_told(transform, before, f"it came out as {_by(data.shape)}"))
+                raise TrainingError(_told(transform, before, f"it came out as {by(data.shape[2:])}"))
     whole = np.concatenate((data[0], maps[0, 1:]), dtype=np.float32)
     return whole, np.ascontiguousarray(maps[0, 0], dtype=np.int16)
 
@@ -73,9 +74,5 @@ def _seeded(generator: np.random.Generator) -> Iterator[None]:
 def _told(transform: Batchgenerators, shape: Sequence[int], problem: str) -> str:
     return (
         f"augmentation: '{transform.name}' of batchgenerators with {transform.arguments or 'no arguments'} failed on a "
-        f"patch of {_by(shape)} voxels ({problem}). Change its arguments in the plan, or take it out."
+        f"patch of {by(shape[2:])} voxels ({problem}). Change its arguments in the plan, or take it out."
     )
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape[2:]))

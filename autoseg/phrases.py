@@ -1,0 +1,77 @@
+"""Numbers and names as people read them, in messages, tables and plans.
+
+Comes in: sizes, numbers, names. Goes out: words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def by(sizes: Iterable[float]) -> str:
+    """Voxels along axes as people read them.
+
+    >>> by((36, 50, 35))
+    '36 × 50 × 35'
+    """
+    return " × ".join(f"{size:.0f}" for size in sizes)
+
+
+def number(value: float) -> str:
+    """A number with the digits that count and without an exponent.
+
+    >>> number(0.00003), number(12.0), number(-1 / 3), number(0.9374), number(250000), number(1234.56)
+    ('0.00003', '12', '-0.333', '0.937', '250,000', '1235')
+    """
+    if value == round(value) or abs(value) >= 1000:
+        return f"{round(value):,}" if abs(value) >= 10_000 else str(round(value))
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def percent(share: float) -> str:
+    """A share as people read it.
+
+    >>> percent(0.33), percent(0.125), percent(26.9)
+    ('33 %', '12.5 %', '2690 %')
+    """
+    return f"{number(100 * share)} %"
+
+
+def counted(count: float, noun: str) -> str:
+    """A number of things as people read it.
+
+    >>> counted(1, "case"), counted(20.0, "minute"), counted(0.25, "minute")
+    ('1 case', '20 minutes', '0.25 minutes')
+    """
+    return f"{number(count)} {noun}{'s' * (number(count) != '1')}"
+
+
+def numbered(noun: str, numbers: Iterable[object]) -> str:
+    """Things that have numbers.
+
+    >>> numbered("fold", [3]), numbered("fold", range(3))
+    ('fold 3', 'folds 0, 1, 2')
+    """
+    those = list(map(str, numbers))
+    return f"{noun}{'s' * (len(those) != 1)} {', '.join(those)}"
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b"]), listed("abcdefg")
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    those = list(names)
+    return ", ".join(those[:most]) + (f" and {len(those) - most} more" if len(those) > most else "")
+
+
+def quoted(names: Iterable[str], most: int = 5) -> str:
+    """The same, each in quotation marks.
+
+    >>> quoted(["case 1", "case 2"], most=1)
+    "'case 1' and 1 more"
+    """
+    return listed((f"'{name}'" for name in names), most)
