@@ -30,7 +30,7 @@ def demo(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset, generate_kidneys
-    from autoseg.evaluation import evaluate
+    from autoseg.evaluation import SCORES_FILE, evaluate
     from autoseg.inference.folder import predict_cases
     from autoseg.reporting import draw_cases, score_table
     from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
@@ -54,7 +54,7 @@ def demo(
     for failure in outcome.failures:
         complain(failure)
     scores = evaluate(predictions, path / "labelsTs", plan.dataset.labels)
-    scores.write(folder / "scores.json")
+    scores.write(folder / SCORES_FILE)
     truth = [replace(case, label=path / "labelsTs" / f"{case.name}.nii.gz") for case in dataset.test_cases]
     draw_cases(folder / "predictions.png", truth, predictions, scores, plan.dataset.labels)
     show(f"\nNew images\n{score_table(scores)}")

@@ -7,7 +7,16 @@ target of every case, their means with intervals, and the files that hold them.
 from autoseg.evaluation.case import measure_case
 from autoseg.evaluation.evaluate import evaluate
 from autoseg.evaluation.measures import Measures
-from autoseg.evaluation.scores import Scores, check_name, read_scores
+from autoseg.evaluation.scores import SCORES_FILE, Scores, check_name, read_scores
 from autoseg.evaluation.targets import scored_targets
 
-__all__ = ["Measures", "Scores", "check_name", "evaluate", "measure_case", "read_scores", "scored_targets"]
+__all__ = [
+    "SCORES_FILE",
+    "Measures",
+    "Scores",
+    "check_name",
+    "evaluate",
+    "measure_case",
+    "read_scores",
+    "scored_targets",
+]

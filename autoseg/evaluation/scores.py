@@ -29,6 +29,7 @@ from autoseg.frozen import Frozen
 if TYPE_CHECKING:
     import pandas as pd
 
+SCORES_FILE = "scores.json"  # the usual name
 TOLERANCE_MM = 2.0  # of surface Dice, where nobody says
 CONVENTIONS = {
     "cases": "A target that neither the prediction nor the reference of a case holds counts for no measure there: "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.dataset import split_ending, write_label_map
-from autoseg.evaluation import Scores, evaluate
+from autoseg.evaluation import SCORES_FILE, Scores, evaluate
 from autoseg.inference.predictor import Predictor
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, silent
@@ -40,7 +40,7 @@ def validate_cases(
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}
     scores = evaluate(folder, references, predictor.model.plan.dataset.labels)
-    scores.write(folder / "scores.json")
+    scores.write(folder / SCORES_FILE)
     return scores
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from autoseg.dataset import Dataset, Fold, split_ending
 from autoseg.errors import UntrainedStage, WorkspaceError
+from autoseg.evaluation import SCORES_FILE
 from autoseg.phrases import numbered, quoted
 from autoseg.plan import Plan
 from autoseg.preprocessing.previous_maps import Refining
@@ -75,7 +76,7 @@ def must_be_validated(folds: Sequence[Fold], stage: str, previous: str) -> None:
 
 def _refuse(absent: dict[str, Path], stage: str, previous: str) -> NoReturn:
     """Says what to do about predictions that are not there, by the folder of the fold."""
-    scored = [fold for fold, path in absent.items() if (path.parent / "scores.json").is_file()]
+    scored = [fold for fold, path in absent.items() if (path.parent / SCORES_FILE).is_file()]
     if scored:
         folder = absent[scored[0]].parent
         raise WorkspaceError(

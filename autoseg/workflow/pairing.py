@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import split_ending, write_label_map
-from autoseg.evaluation import evaluate
+from autoseg.evaluation import SCORES_FILE, evaluate
 from autoseg.files import content_hash, read_json, write_json
 from autoseg.inference.averaging import mean_label_map, open_probabilities, write_probabilities
 from autoseg.inference.mapped import mapped_array
@@ -60,7 +60,7 @@ def predict_pair(
     _claim(folder, {stage: _models(plan, stage, folds, workspace) for stage in stages})
     names = sorted({name for fold in folds for name in workspace.read_fold(fold).validation})
     targets = {name: folder / f"{name}{split_ending(references[name].name)[1]}" for name in names}
-    if (folder / "scores.json").is_file():
+    if (folder / SCORES_FILE).is_file():
         return folder
     rules, labels = shared_rules([plan.stages[stage].postprocessing for stage in stages]), plan.dataset.labels
     said = [predict_probabilities(plan, stage, folds, workspace, device, progress) for stage in stages]
@@ -76,7 +76,7 @@ def predict_pair(
                 write_label_map(targets[name], label_map, grid)
             step(1, name)
     scores = evaluate(folder, {name: references[name] for name in names}, labels, jobs, progress)
-    scores.write(folder / "scores.json")
+    scores.write(folder / SCORES_FILE)
     return folder
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from autoseg.dataset import Dataset, split_ending
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation import Scores, read_scores
+from autoseg.evaluation import SCORES_FILE, Scores, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
 from autoseg.inference.model import DESCRIPTION
@@ -91,11 +91,11 @@ def select(
     predicted: dict[tuple[str, ...], dict[str, Path]] = {}
     for stage in compared.stages:
         folders = [workspace.fold_folder(plan, stage, fold) / VALIDATION for fold in compared.folds]
-        scores[stage,] = merge_scores([read_scores(folder / "scores.json") for folder in folders])
+        scores[stage,] = merge_scores([read_scores(folder / SCORES_FILE) for folder in folders])
         predicted[stage,] = {name: file for folder in folders for name, file in label_maps(folder).items()}
     for pair in itertools.combinations(compared.stages, 2):
         folder = predict_pair(plan, pair, compared.folds, workspace, references, device, jobs, progress)
-        scores[pair], predicted[pair] = read_scores(folder / "scores.json"), label_maps(folder)
+        scores[pair], predicted[pair] = read_scores(folder / SCORES_FILE), label_maps(folder)
     candidates = rank(scores)
     chosen = predicted[candidates[0].stages]
     cases = [LearningCase(name, chosen[name], references[name]) for name in sorted(chosen)]

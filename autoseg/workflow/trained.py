@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoseg.evaluation import Scores, read_scores
+from autoseg.evaluation import SCORES_FILE, Scores, read_scores
 from autoseg.inference.model import is_trained
 from autoseg.plan import Plan
 from autoseg.workflow.workspace import Workspace
 
 VALIDATION = "validation"  # in a fold's folder, what its model predicts for its validation cases
-SCORES = f"{VALIDATION}/scores.json"
+SCORES = f"{VALIDATION}/{SCORES_FILE}"
 
 
 def is_scored(folder: Path) -> bool:
