@@ -7,8 +7,8 @@ wanted, probabilities, on the native grid.
     resample → decide → order and orientation of axes undone → written into background
 
 A row is decided as soon as the scores it lies between are there, and those are forgotten. So the memory
-needed grows neither with the length of the image nor with the number of labels; and the label map is the
-same, into however many parts the scores were divided.
+needed beside the label map grows neither with the length of the image nor with the number of labels; and
+the label map is the same, into however many parts the scores were divided.
 """
 
 from __future__ import annotations
@@ -149,35 +149,3 @@ def interpolate(values: torch.Tensor, taps: Taps, axis: int) -> torch.Tensor:
         return lower
     share = taps.share.reshape([-1 if axis == other else 1 for other in range(3)])
     return lower.lerp_(values.index_select(axis, taps.upper), share)
-
-
-def restore_labels(scores: torch.Tensor, placement: Placement, labels: Labels) -> NDArray[np.integer]:
-    """Turns the scores of a whole image into a label map on the image's own grid; see `Restorer`.
-
-    Args:
-        scores: (outputs, z, y, x), logits on the prepared grid.
-        placement: of the prepared image.
-        labels: of the dataset.
-
-    Returns:
-        (z, y, x), file values, `labels.dtype()`; outside the crop 0. Ties go to the smaller class.
-    """
-    restorer = Restorer(placement, labels)
-    restorer.add(scores)
-    return restorer.label_map
-
-
-def restore_probabilities(scores: torch.Tensor, placement: Placement, labels: Labels) -> NDArray[np.float32]:
-    """Turns the scores of a whole image into probabilities on the image's own grid; see `Restorer`.
-
-    Args:
-        scores: (outputs, z, y, x), logits on the prepared grid.
-        placement: of the prepared image.
-        labels: of the dataset.
-
-    Returns:
-        (outputs, z, y, x), float32. Classes add up to 1, and the outside of the crop is background.
-    """
-    probabilities = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
-    Restorer(placement, labels, probabilities).add(scores)
-    return probabilities

@@ -11,7 +11,6 @@ from autoseg.errors import DatasetError
 from autoseg.geometry import Grid, plain_grid
 from autoseg.plan.preprocessing import CTWindow, NoNormalisation, Preprocessing, ZScore
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.restoring import restore_labels
 
 LABELS = Labels(values={"background": 0, "kidney": 10, "tumour": 20}, ignore=255)
 
@@ -59,7 +58,7 @@ def test_an_image_of_zeros_is_prepared_whole():
 
 
 @pytest.mark.parametrize(("shape", "spacing_mm"), [((5, 40, 30), (3.0, 0.5, 0.9)), ((3, 12, 50), (9.0, 2.0, 0.4))])
-def test_slices_of_any_size_get_one_shape_and_go_back(shape, spacing_mm):
+def test_slices_of_any_size_get_one_shape_and_go_back(shape, spacing_mm, restore_labels):
     """Against scipy, slice by slice; on the way back the larger of two scores wins, half a voxel off at most."""
     rng = np.random.default_rng(3)
     image = Image(rng.normal(size=(1, *shape)).astype(np.float32), plain_grid(shape, spacing_mm))

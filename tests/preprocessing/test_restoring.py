@@ -11,7 +11,7 @@ from autoseg.geometry import Grid, plain_grid
 from autoseg.plan.preprocessing import NoNormalisation, Preprocessing
 from autoseg.preprocessing import restoring
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
-from autoseg.preprocessing.restoring import Restorer, find_taps, restore_labels, restore_probabilities
+from autoseg.preprocessing.restoring import Restorer, find_taps
 
 CLASSES = Labels(values={"background": 0, "kidney": 10, "tumour": 300, "cyst": 4})
 REGIONS = Labels(
@@ -68,7 +68,7 @@ def resampled_by_definition(scores, placement):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_labels_equal_the_argmax_over_all_channels(placement):
+def test_labels_equal_the_argmax_over_all_channels(placement, restore_labels):
     scores = scores_on(placement, outputs=4)
     restored = resampled_by_definition(scores, placement)
     expected = np.zeros(placement.native_shape)
@@ -79,7 +79,7 @@ def test_labels_equal_the_argmax_over_all_channels(placement):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_regions_are_painted_in_order(placement):
+def test_regions_are_painted_in_order(placement, restore_labels):
     scores = scores_on(placement, outputs=2)
     restored = resampled_by_definition(scores, placement)
     expected = np.zeros(placement.native_shape)
@@ -90,7 +90,7 @@ def test_regions_are_painted_in_order(placement):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_class_probabilities(placement):
+def test_class_probabilities(placement, restore_probabilities):
     scores = scores_on(placement, outputs=4)
     exponentials = np.exp(resampled_by_definition(scores, placement))
     expected = np.zeros((4, *placement.native_shape))
@@ -102,7 +102,7 @@ def test_class_probabilities(placement):
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_region_probabilities(placement):
+def test_region_probabilities(placement, restore_probabilities):
     scores = scores_on(placement, outputs=2)
     expected = np.zeros((2, *placement.native_shape))
     expected[(slice(None), *placement.box)] = 1 / (1 + np.exp(-resampled_by_definition(scores, placement)))
@@ -149,14 +149,14 @@ def test_taps_are_those_of_scipys_interpolation(n, m, order):
     assert (np.diff(lower) >= 0).all() and set((upper - lower).tolist()) <= {0, 1}
 
 
-def test_ties_go_to_the_smaller_class():
+def test_ties_go_to_the_smaller_class(restore_labels):
     placement = placed(plain_grid((2, 2, 2), (1.0, 1.0, 1.0)), (1.0, 1.0, 1.0))
     scores = torch.zeros(4, 2, 2, 2)
     scores[2:] = 1
     assert (restore_labels(scores, placement, CLASSES) == 10).all()
 
 
-def test_half_precision_scores_are_interpolated_in_single_precision():
+def test_half_precision_scores_are_interpolated_in_single_precision(restore_labels):
     placement = PLACEMENTS[1].values[0]
     scores = scores_on(placement, outputs=4).bfloat16()
     np.testing.assert_array_equal(
@@ -173,7 +173,7 @@ def test_half_precision_scores_are_interpolated_in_single_precision():
         pytest.param((1.3, 1.2, 1.4), 0.85, id="coarser"),
     ],
 )
-def test_a_label_map_survives_the_way_there_and_back(axis_order, spacing_mm, least):
+def test_a_label_map_survives_the_way_there_and_back(axis_order, spacing_mm, least, restore_labels):
     z, y, x = np.mgrid[:26, :28, :30]
     label_map = np.where((z - 13) ** 2 + (y - 13) ** 2 + (x - 16) ** 2 < 81, 10, 0)
     label_map[(z - 13) ** 2 + (y - 13) ** 2 + (x - 16) ** 2 < 25] = 300
@@ -192,7 +192,7 @@ def test_a_label_map_survives_the_way_there_and_back(axis_order, spacing_mm, lea
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_scores_on_a_gpu():
+def test_scores_on_a_gpu(restore_labels):
     placement = PLACEMENTS[4].values[0]
     scores = scores_on(placement, outputs=4)
     np.testing.assert_array_equal(

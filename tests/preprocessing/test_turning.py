@@ -18,7 +18,6 @@ from autoseg.preprocessing import (
     prepare_image,
     prepare_labels,
 )
-from autoseg.preprocessing.restoring import restore_labels, restore_probabilities
 
 CODES = ["".join(code) for axes in permutations(("RL", "AP", "IS")) for code in product(*axes)]
 LABELS = Labels(values={"background": 0, "kidney": 10, "tumour": 20})
@@ -122,7 +121,7 @@ def test_every_orientation_is_resampled_and_normalised_to_the_same_bits(code, sp
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("axis_order", [(0, 1, 2), (1, 2, 0)])
-def test_predictions_come_back_onto_the_files_own_grid(code, axis_order):
+def test_predictions_come_back_onto_the_files_own_grid(code, axis_order, restore_labels, restore_probabilities):
     image, label_map = patient()
     file = read(stored(image, code))
     spacing_mm = tuple(SPACING[axis] for axis in axis_order)
@@ -150,7 +149,7 @@ def rotation(*degrees):
 
 @pytest.mark.parametrize("code", ["LPS", "RAS", "SRA", "PIR"])
 @pytest.mark.parametrize("degrees", [(0, 0, 30), (-20, 10, 0), (12, -15, 18)])
-def test_oblique_axes_count_as_the_nearest_straight_ones(code, degrees):
+def test_oblique_axes_count_as_the_nearest_straight_ones(code, degrees, restore_labels):
     image, label_map = patient()
     file = read(stored(image, code, rotation(*degrees)))
     array, placement = prepare_image(file, plan("LPS"))
@@ -177,7 +176,7 @@ def test_pictures_are_never_turned():
     assert placement.grid == grid
 
 
-def test_a_dataset_of_mixed_orientations_there_and_back(tmp_path):
+def test_a_dataset_of_mixed_orientations_there_and_back(tmp_path, restore_labels):
     image, label_map = patient()
     cases = []
     for code in ("LPS", "RAS", "PIR"):
