@@ -444,12 +444,17 @@ def test_a_setting_that_does_not_fit(plan, setting, message):
 
 @pytest.mark.parametrize("patch", [(z, y) for z in range(1, 6) for y in range(1, 10)])
 def test_a_patch_that_is_suggested_is_valid(data, patch):
+    """The strides are 2 and 4 in all, and of a patch of that size they would leave one voxel."""
     put(data, "stages.2d.sampling.patch_size", list(patch))
+    taken = patch
     try:
         check_plan(data, "plan.json")
     except PlanError as refused:
-        put(data, "stages.2d.sampling.patch_size", json.loads(str(refused).rpartition(": ")[2]))
-        check_plan(data, "plan.json")
+        taken = tuple(json.loads(str(refused).rpartition(": ")[2]))
+        put(data, "stages.2d.sampling.patch_size", list(taken))
+    assert check_plan(data, "plan.json").stages["2d"].sampling.patch_size == taken
+    assert taken[0] % 2 == 0 and taken[1] % 4 == 0 and taken > (2, 4)
+    assert (taken == patch) == (patch[0] % 2 == 0 and patch[1] % 4 == 0 and patch != (2, 4))
 
 
 def test_schema_for_editors():
@@ -502,9 +507,13 @@ def test_decisions_are_in_the_order_they_were_made(plan):
 
 
 def test_a_plan_may_take_the_place_of_a_plan_or_of_nothing(tmp_path, plan):
+    """It is only looked: nothing is written."""
     write_plan(tmp_path / "plan.json", plan)
+    before = (tmp_path / "plan.json").read_bytes()
     check_target(tmp_path / "plan.json")
     check_target(tmp_path / "new" / "folder" / "plan.json")
+    assert (tmp_path / "plan.json").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "plan.json"]
 
 
 @pytest.mark.parametrize(
