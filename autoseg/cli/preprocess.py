@@ -34,14 +34,14 @@ def preprocess(
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
     from autoseg.errors import UntrainedStage
-    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.folds import record_asked_folds
     from autoseg.workflow.preparation import preprocess as prepare
     from autoseg.workflow.workspace import find_stage
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     chosen = space.read_plan(plan)
-    ask_folds(opened, space, group_by, stratify, split, jobs, progress)
+    record_asked_folds(opened, space, group_by, stratify, split, jobs, progress)
     for name in [find_stage(chosen, stage)] if stage else chosen.stages:
         try:
             prepare(opened, chosen, name, space, jobs, progress)

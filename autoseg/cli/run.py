@@ -39,7 +39,7 @@ from autoseg.cli.status import in_time
 
 if TYPE_CHECKING:
     from autoseg.plan import Plan
-    from autoseg.workflow.engine import Outcome, Task
+    from autoseg.workflow.engine import NotDone, Task
     from autoseg.workflow.pipeline import ModelJob
     from autoseg.workflow.status import Forecast
     from autoseg.workflow.workspace import Workspace
@@ -86,7 +86,7 @@ def run(
     """
     set_verbosity(quiet, verbose)
     from autoseg.dataset import Dataset
-    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.folds import record_asked_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
     from autoseg.workflow.selecting import select
     from autoseg.workflow.trained import trained_folds
@@ -99,7 +99,7 @@ def run(
     request = make_request(kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    opened = ask_folds(opened, space, group_by, stratify, split, jobs, progress, record=not dry_run)
+    opened = record_asked_folds(opened, space, group_by, stratify, split, jobs, progress, record=not dry_run)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read
     plan = plan_dataset(opened, space, request, name, jobs, progress)
@@ -182,7 +182,7 @@ def parse_devices(text: str) -> tuple[str, ...]:
     return named
 
 
-def must_be_done(outcome: Outcome, count: int) -> None:
+def must_be_done(left: NotDone, count: int) -> None:
     """Refuses to go on when a task failed; the message names every one.
 
     Raises:
@@ -190,12 +190,12 @@ def must_be_done(outcome: Outcome, count: int) -> None:
     """
     from autoseg.errors import AutosegError
 
-    if not outcome.failed:
+    if not left.failed:
         return
-    failures = "\n".join(f"{name}: {problem}" for name, problem in outcome.failed.items())
-    waiting = f"; not begun, for they build on those: {'; '.join(outcome.blocked)}" if outcome.blocked else ""
+    failures = "\n".join(f"{name}: {problem}" for name, problem in left.failed.items())
+    waiting = f"; not begun, for they build on those: {'; '.join(left.blocked)}" if left.blocked else ""
     raise AutosegError(
-        f"{failures}\n{len(outcome.failed)} of {count} jobs failed{waiting}. Mend that and run the same command again; "
+        f"{failures}\n{len(left.failed)} of {count} jobs failed{waiting}. Mend that and run the same command again; "
         "what is done is kept."
     )
 

@@ -56,7 +56,7 @@ def train(
     set_verbosity(quiet or not is_first(), verbose)
     from autoseg.dataset import Dataset
     from autoseg.training import processes
-    from autoseg.workflow.folds import ask_folds
+    from autoseg.workflow.folds import record_asked_folds
     from autoseg.workflow.pipeline import list_jobs, run_job
     from autoseg.workflow.planning import changed_plan
     from autoseg.workflow.workspace import find_stage
@@ -68,7 +68,7 @@ def train(
     name = find_stage(chosen, stage)
     with together(device, chosen.budget.device) as own:
         if is_first():  # the others would write the same files
-            ask_folds(opened, space, group_by, stratify, split, jobs, progress)
+            record_asked_folds(opened, space, group_by, stratify, split, jobs, progress)
         processes.wait()
         todo = list_jobs(opened, chosen, space, name, [number])
         for job in todo:

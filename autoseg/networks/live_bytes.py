@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autoseg.networks.workspace import workspace_bytes
+from autoseg.networks.convolution_bytes import convolution_bytes
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return arguments[0].fake_device  # asked more often than all operations together
         made = operation(*arguments, **(options or {}))
         self.hold(made if isinstance(made, tuple | list) else (made,))
-        self.peak = max(self.peak, self.live + workspace_bytes(operation, arguments, made, self.device))
+        self.peak = max(self.peak, self.live + convolution_bytes(operation, arguments, made, self.device))
         return made
 
     def hold(self, tensors: Iterable[Any]) -> None:

@@ -25,13 +25,13 @@ from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_feature
 from autoseg.planner.length import training_length
 from autoseg.planner.loss import loss_terms
 from autoseg.planner.machine import Machine
-from autoseg.planner.measured_memory import Traces
 from autoseg.planner.mirroring import keeps_upright, left_right_pairs, mirror_axes
 from autoseg.planner.normalisation import argued_normalisation, normalisation
 from autoseg.planner.optimizer import optimizer
 from autoseg.planner.presets import Dimensions, Preset, network_kind
 from autoseg.planner.sampling import foreground_sampling
 from autoseg.planner.topology import Topology, topology_parts
+from autoseg.planner.traced_memory import Traces
 
 Parts = Mapping[str, Decided[Any]]
 

@@ -16,10 +16,10 @@ from autoseg.planner.candidate import Candidate
 from autoseg.planner.decided import Decided
 from autoseg.planner.filling import fill_memory
 from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, weights
-from autoseg.planner.measured_memory import GIGABYTE, Extent, Traces, measured_memory
 from autoseg.planner.memory import Memory, TooLittleMemory, fit_batch, fit_patch
 from autoseg.planner.parts import Grounds, View, build_stage, common_parts, fitted_parts, size_parts
 from autoseg.planner.topology import Topology
+from autoseg.planner.traced_memory import GIGABYTE, Extent, Traces, traced_memory
 from autoseg.planner.trimming import trim_patch
 
 NARROWER = (16, 8)  # first features to fall back to where the memory is too small for a sensible patch
@@ -101,7 +101,7 @@ def search_memory(grounds: Grounds, view: View, width: int, search: Callable[[Me
     if preset.as_nnunet:
         return search(preset.memory(view.dimensions, grounds.outputs, gigabytes))
     traces = _traces(grounds, view, width)
-    memory = measured_memory(traces, gigabytes, preset.least_batch[view.dimensions], preset.largest_share)
+    memory = traced_memory(traces, gigabytes, preset.least_batch[view.dimensions], preset.largest_share)
     while True:
         try:
             return search(memory)

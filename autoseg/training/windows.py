@@ -51,7 +51,7 @@ def find_windows(
         grid: the plan's.
         targets: label or region → its classes.
     """
-    starts = window_starts(class_map.shape, patch, grid)
+    starts = kept_windows(class_map.shape, patch, grid)
     times = np.ones(len(starts))
     for place, start in enumerate(starts):
         part = tuple(slice(max(0, first), first + size) for first, size in zip(start, patch, strict=True))
@@ -61,14 +61,14 @@ def find_windows(
     return Windows(starts, times / times.sum())
 
 
-def window_starts(shape: Sequence[int], patch: Sequence[int], grid: SlidingGrid) -> NDArray[np.int64]:
+def kept_windows(shape: Sequence[int], patch: Sequence[int], grid: SlidingGrid) -> NDArray[np.int64]:
     """The first voxel of each window that is kept, (windows, axes).
 
-    >>> window_starts((100,), (40,), SlidingGrid(overlap=0.25)).ravel().tolist()  # 60 to 100 is inside, 90 to 130 not
+    >>> kept_windows((100,), (40,), SlidingGrid(overlap=0.25)).ravel().tolist()  # 60 to 100 is inside, 90 to 130 not
     [0, 30, 60]
-    >>> window_starts((111,), (40,), SlidingGrid(overlap=0.25)).ravel().tolist()  # of 90 to 130, 21 of 40 are
+    >>> kept_windows((111,), (40,), SlidingGrid(overlap=0.25)).ravel().tolist()  # of 90 to 130, 21 of 40 are
     [0, 30, 60, 90]
-    >>> window_starts((20,), (40,), SlidingGrid()).ravel().tolist()
+    >>> kept_windows((20,), (40,), SlidingGrid()).ravel().tolist()
     [-10]
     """
     axes, enough = [], []

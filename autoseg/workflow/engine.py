@@ -45,7 +45,7 @@ class Task(NamedTuple):
     after: tuple[str, ...] = ()
 
 
-class Outcome(NamedTuple):
+class NotDone(NamedTuple):
     """What was not done.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
     blocked: tuple[str, ...]
 
 
-Engine = Callable[[Sequence[Task]], Outcome]
+Engine = Callable[[Sequence[Task]], NotDone]
 Told = Callable[[str, str], None]  # (name of a task, what becomes of it: "begun …", "done" or "failed: …")
 
 
@@ -69,7 +69,7 @@ def in_turn(device: str | None, told: Told) -> Engine:
         told: of the end of every task, as it ends.
     """
 
-    def run(tasks: Sequence[Task]) -> Outcome:
+    def run(tasks: Sequence[Task]) -> NotDone:
         board = _Board(tasks, told)
         while (task := board.take()) is not None:
             try:
@@ -78,7 +78,7 @@ def in_turn(device: str | None, told: Told) -> Engine:
                 board.end(task, str(problem))
             else:
                 board.end(task, None)
-        return board.outcome()
+        return board.not_done()
 
     return run
 
@@ -94,7 +94,7 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
         told: of the beginning and the end of every task.
     """
 
-    def run(tasks: Sequence[Task]) -> Outcome:
+    def run(tasks: Sequence[Task]) -> NotDone:
         from autoseg.training.interruption import interruption  # with it comes torch, which the processes may not need
 
         board = _Board(tasks, told)
@@ -124,7 +124,7 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
                 worker.end()
         if heard.asked:
             raise TrainingStopped("Stopped. What is finished is kept; the same command goes on from there.")
-        return board.outcome()
+        return board.not_done()
 
     return run
 
@@ -158,9 +158,9 @@ class _Board:
             self._blocked += [one.name for one in lost]
             self._waiting = [one for one in self._waiting if one not in lost]
 
-    def outcome(self) -> Outcome:
+    def not_done(self) -> NotDone:
         """What was not done, when no task can begin any more."""
-        return Outcome(self._failed, tuple(self._blocked))
+        return NotDone(self._failed, tuple(self._blocked))
 
 
 class _Worker:

@@ -31,7 +31,7 @@ class Made(NamedTuple):
     asked: dict[str, Any]
 
 
-def ask_folds(
+def record_asked_folds(
     dataset: Dataset,
     workspace: Workspace,
     group_by: str | None = None,

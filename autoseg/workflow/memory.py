@@ -17,9 +17,9 @@ from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
 from autoseg.planner.derive import recorded
 from autoseg.planner.length import TAKES_LONG, takes_long
-from autoseg.planner.measured_memory import GIGABYTE
 from autoseg.planner.memory import compared
 from autoseg.planner.predicted import predicted_memory, prediction_warnings, prepared_shape, refuse_absurd
+from autoseg.planner.traced_memory import GIGABYTE
 
 NEEDS_NOTHING = {"augmentation", "schedule", "stopping", "training"}  # parts that take no memory, but for the precision
 DECIDE_THE_NEED = ("network", "sampling", "loss", "optimizer", "average", "training.precision", "previous")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from autoseg.plan.sampling import SlidingGrid
-from autoseg.training.windows import find_windows, window_starts
+from autoseg.training.windows import find_windows, kept_windows
 
 TARGETS = {"kidney": (1,), "tumour": (2,)}
 
 
 def starts_of(shape, patch, **grid):
-    return sorted(map(tuple, window_starts(shape, patch, SlidingGrid(**grid)).tolist()))
+    return sorted(map(tuple, kept_windows(shape, patch, SlidingGrid(**grid)).tolist()))
 
 
 def test_stride_of_three_quarters_of_the_patch():

@@ -15,7 +15,7 @@ import pytest
 from engine_tasks import die, fail, note, sleep, stumble
 
 from autoseg.errors import TrainingStopped
-from autoseg.workflow.engine import Outcome, Task, in_turn, on_devices
+from autoseg.workflow.engine import NotDone, Task, in_turn, on_devices
 
 
 def two_processes(tmp_path, told=lambda name, state: None):
@@ -32,7 +32,7 @@ def test_one_after_another(tmp_path):
     tasks = [Task(name, partial(lambda name, device: order.append((name, device)), name)) for name in "abc"]
     tasks[0] = tasks[0]._replace(needs=("b",))
     tasks[2] = tasks[2]._replace(after=("a",))
-    assert in_turn("cuda:1", lambda name, state: None)(tasks) == Outcome({}, ())
+    assert in_turn("cuda:1", lambda name, state: None)(tasks) == NotDone({}, ())
     assert order == [("b", "cuda:1"), ("a", "cuda:1"), ("c", "cuda:1")]
 
 
@@ -47,8 +47,8 @@ def test_what_fails_stops_only_what_needs_it():
         Task("e", work),
     ]
     states = []
-    outcome = in_turn(None, lambda *state: states.append(state))(tasks)
-    assert outcome == Outcome({"a": "not like this"}, ("b", "c"))
+    not_done = in_turn(None, lambda *state: states.append(state))(tasks)
+    assert not_done == NotDone({"a": "not like this"}, ("b", "c"))
     assert states == [("a", "failed: not like this"), ("d", "done"), ("e", "done")]
     assert done == [None, None]
 
@@ -61,7 +61,7 @@ def test_a_bug_is_not_taken_for_a_failure():
 def test_two_processes_work_at_the_same_time(tmp_path):
     tasks = [Task(name, partial(note, tmp_path, name)) for name in "abcd"]
     tasks[3] = tasks[3]._replace(needs=("a", "b"))
-    assert two_processes(tmp_path)(tasks) == Outcome({}, ())
+    assert two_processes(tmp_path)(tasks) == NotDone({}, ())
     spans = {name: times(tmp_path / name) for name in "abcd"}
     assert max(spans["a"][1], spans["b"][1]) <= spans["d"][0]
     where = {(tmp_path / name).read_text().split()[2:][0] for name in "abcd"}
@@ -79,14 +79,14 @@ def test_failures_in_processes(tmp_path):
         Task("e", partial(note, tmp_path, "e"), needs=("c",)),
     ]
     states = []
-    outcome = two_processes(tmp_path, lambda *state: states.append(state))(tasks)
+    not_done = two_processes(tmp_path, lambda *state: states.append(state))(tasks)
     log = tmp_path / "logs" / "b.log"
-    assert outcome.failed == {
+    assert not_done.failed == {
         "a": "not like this",
         "b": f"ZeroDivisionError: by nothing (more in {log})",
         "c": "its process ended (exit code -9)",
     }
-    assert outcome.blocked == ("e",)
+    assert not_done.blocked == ("e",)
     assert ("d", "done") in states and (tmp_path / "d").is_file()
     assert "in stumble" in log.read_text()
     assert "not like this" in (tmp_path / "logs" / "a.log").read_text()

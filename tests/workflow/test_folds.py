@@ -11,7 +11,7 @@ import pytest
 from autoseg.dataset import Dataset, make_folds
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.fingerprint import write_fingerprint
-from autoseg.workflow.folds import ask_folds
+from autoseg.workflow.folds import record_asked_folds
 from autoseg.workflow.lr_range import measure_rate_range
 from autoseg.workflow.pipeline import chosen_folds
 from autoseg.workflow.preparation import preprocess
@@ -31,7 +31,7 @@ def validated(folds) -> list[set[str]]:
 
 
 def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
-    ask_folds(dataset, workspace, group_by=patients)
+    record_asked_folds(dataset, workspace, group_by=patients)
     folds = workspace.folds_of(dataset)
     assert validated(folds) == [{"0", "1"}, {"2", "3"}, {"4"}]
     assert list(chosen_folds(dataset, workspace, None)) == [0, 1, 2]
@@ -43,7 +43,7 @@ def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
 
 
 def test_a_range_test_keeps_to_them(dataset, plan, workspace, patients, monkeypatch):
-    ask_folds(dataset, workspace, group_by=patients)
+    record_asked_folds(dataset, workspace, group_by=patients)
 
     def seen(job, *_):
         raise KeyboardInterrupt([case.name for case in job.validation])
@@ -56,16 +56,16 @@ def test_a_range_test_keeps_to_them(dataset, plan, workspace, patients, monkeypa
 
 
 def test_asking_again_replaces_them_and_asking_nothing_does_not(dataset, workspace, patients):
-    ask_folds(dataset, workspace, group_by=patients)
+    record_asked_folds(dataset, workspace, group_by=patients)
     before = workspace.folds_file.read_bytes()
-    ask_folds(dataset, workspace)
+    record_asked_folds(dataset, workspace)
     assert workspace.folds_file.read_bytes() == before
-    ask_folds(dataset, workspace, group_by=PAIRS)
+    record_asked_folds(dataset, workspace, group_by=PAIRS)
     assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
 
 
 def test_nothing_asked_nothing_changed(dataset, plan, workspace):
-    ask_folds(dataset, workspace)
+    record_asked_folds(dataset, workspace)
     assert not workspace.path.exists()
     assert workspace.folds_of(dataset) == make_folds(dataset)
     workspace.record_folds(dataset)
@@ -74,13 +74,13 @@ def test_nothing_asked_nothing_changed(dataset, plan, workspace):
 
 def test_stratified(dataset, workspace):
     """Each of five cases is a fold; which one differs from nnU-Net's order."""
-    ask_folds(dataset, workspace, stratify=True, jobs=1)
+    record_asked_folds(dataset, workspace, stratify=True, jobs=1)
     assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
     assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": None, "stratify": True}
 
 
 def test_a_dataset_that_gained_a_case(own_dataset, workspace, patients):
-    ask_folds(own_dataset, workspace, group_by=patients)
+    record_asked_folds(own_dataset, workspace, group_by=patients)
     for file in own_dataset.path.glob("*Tr/kidneys_004*"):
         shutil.copy(file, file.with_name(file.name.replace("_004", "_009")))
     grown = Dataset.open(own_dataset.path)
@@ -90,7 +90,7 @@ def test_a_dataset_that_gained_a_case(own_dataset, workspace, patients):
         f"{workspace.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
         "kidneys_009. Ask again (--group-by, --stratify, --split), or remove the file to have nnU-Net's folds."
     )
-    ask_folds(grown, workspace, group_by=r"_00(\d)")
+    record_asked_folds(grown, workspace, group_by=r"_00(\d)")
     assert len(workspace.folds_of(grown)) == 5
     workspace.folds_file.unlink()
     assert workspace.folds_of(grown) == make_folds(grown)
@@ -100,18 +100,18 @@ def test_splits_of_the_dataset_stay_and_are_checked(own_dataset, workspace, pati
     names = [case.name for case in own_dataset.cases]
     (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:2], "val": names[2:]}]))
     split = Dataset.open(own_dataset.path)
-    ask_folds(split, workspace, group_by=patients)
+    record_asked_folds(split, workspace, group_by=patients)
     assert workspace.folds_of(split) == make_folds(split)
     (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:3], "val": names[3:]}]))
     parted = Dataset.open(own_dataset.path)
     with pytest.raises(DatasetError, match="fold 0 trains on 'kidneys_002' and validates on 'kidneys_003', all of gr"):
-        ask_folds(parted, workspace, group_by=patients)
+        record_asked_folds(parted, workspace, group_by=patients)
     with pytest.raises(DatasetError, match=r"brings splits of its own\. Remove them, or leave out --stratify\."):
-        ask_folds(parted, workspace, stratify=True)
+        record_asked_folds(parted, workspace, stratify=True)
 
 
 def test_splits_of_the_dataset_win_over_what_was_asked_before(own_dataset, workspace, patients):
-    ask_folds(own_dataset, workspace, group_by=patients)
+    record_asked_folds(own_dataset, workspace, group_by=patients)
     names = [case.name for case in own_dataset.cases]
     (own_dataset.path / "splits_final.json").write_text(json.dumps([{"train": names[:2], "val": names[2:]}]))
     split = Dataset.open(own_dataset.path)
@@ -122,19 +122,19 @@ def test_the_workspace_of_another_dataset_is_left_alone(dataset, fingerprint, wo
     others = tuple(case.model_copy(update={"name": f"other_{case.name}"}) for case in fingerprint.cases)
     write_fingerprint(workspace.fingerprint_file, fingerprint.model_copy(update={"cases": others}))
     with pytest.raises(WorkspaceError, match="this workspace belongs to dataset"):
-        ask_folds(dataset, workspace, group_by=patients)
+        record_asked_folds(dataset, workspace, group_by=patients)
     assert not workspace.folds_file.exists()
 
 
 def test_folds_that_models_were_trained_in_stay(dataset, workspace, patients):
-    ask_folds(dataset, workspace, group_by=patients)
+    record_asked_folds(dataset, workspace, group_by=patients)
     before = workspace.folds_file.read_text()
     begun = workspace.path / "models" / "default" / "2d" / "fold_0" / "resume.pt"
     begun.parent.mkdir(parents=True)
     begun.write_bytes(b"")
-    ask_folds(dataset, workspace, group_by=patients)
+    record_asked_folds(dataset, workspace, group_by=patients)
     with pytest.raises(WorkspaceError) as refused:
-        ask_folds(dataset, workspace, stratify=True)
+        record_asked_folds(dataset, workspace, stratify=True)
     assert str(refused.value) == (
         f"{begun.parent}: models were trained in other folds than those asked for now. Leave --group-by, "
         "--stratify and --split as they were, or train in another workspace (-w DIR)."
@@ -144,7 +144,7 @@ def test_folds_that_models_were_trained_in_stay(dataset, workspace, patients):
 
 def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
     caplog.set_level("INFO")
-    ask_folds(dataset, workspace, split="3/1/1")
+    record_asked_folds(dataset, workspace, split="3/1/1")
     [fold] = workspace.folds_of(dataset)
     names = {case.name for case in dataset.cases}
     kept = names - {*fold.training, *fold.validation}
@@ -154,7 +154,7 @@ def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
     preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
     assert workspace.read_fold(0) == fold
     assert set(workspace.read_fold("all").training) == names - kept
-    ask_folds(dataset, workspace, split="80/20", stratify=True, jobs=1)
+    record_asked_folds(dataset, workspace, split="80/20", stratify=True, jobs=1)
     [fold] = workspace.folds_of(dataset)
     assert {*fold.training, *fold.validation} == names and len(fold.validation) == 1
 
@@ -162,7 +162,7 @@ def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
 @pytest.mark.parametrize("split", ["5", "4/", "4/-1", "4/0", "a/b", "1/1/1/1", "0.9/0.1"])
 def test_splits_that_are_none(dataset, workspace, split):
     with pytest.raises(DatasetError) as refused:
-        ask_folds(dataset, workspace, split=split)
+        record_asked_folds(dataset, workspace, split=split)
     assert str(refused.value) == (
         f"--split {split}: expected TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, in cases or shares of them, as in "
         "190/20 or 80/10/10."
@@ -171,9 +171,9 @@ def test_splits_that_are_none(dataset, workspace, split):
 
 def test_a_split_that_leaves_nothing(dataset, workspace, own_dataset):
     with pytest.raises(DatasetError, match="--split 190/20: 5 cases in 5 groups leave one of these parts empty. Give"):
-        ask_folds(dataset, workspace, split="190/20")
+        record_asked_folds(dataset, workspace, split="190/20")
     (own_dataset.path / "splits_final.json").write_text(
         json.dumps([{"train": ["kidneys_000"], "val": ["kidneys_001"]}])
     )
     with pytest.raises(DatasetError, match="brings splits of its own. Remove them, or leave out --split"):
-        ask_folds(Dataset.open(own_dataset.path), workspace, split="4/1")
+        record_asked_folds(Dataset.open(own_dataset.path), workspace, split="4/1")

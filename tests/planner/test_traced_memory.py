@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from autoseg.planner.measured_memory import GIGABYTE, Extent, Line, Point, Traces, measured_memory
 from autoseg.planner.topology import Topology
+from autoseg.planner.traced_memory import GIGABYTE, Extent, Line, Point, Traces, traced_memory
 
 TWICE = ((1, 1), (2, 2))
 WIDE = ((3, 3), (3, 3))
@@ -69,7 +69,7 @@ def test_the_optimiser_needs_a_quarter_more_than_the_fixed_part_however_few_voxe
 @pytest.mark.parametrize(("memory_gb", "expected"), [(0.0029, 0), (0.003, 1), (0.0219, 19), (0.022, 20), (1.0, 998)])
 def test_patches_that_fit(memory_gb, expected):
     """2 MB, and 1 MB a patch of 10,000 voxels."""
-    memory = measured_memory(traces_of(Steps(straight)), memory_gb, 2, 0.05)
+    memory = traced_memory(traces_of(Steps(straight)), memory_gb, 2, 0.05)
     assert memory.patches_that_fit(LARGE) == expected
     assert memory.fits(LARGE) is (expected >= 2)
     assert (memory.least_batch, memory.largest_share) == (2, 0.05)
@@ -78,7 +78,7 @@ def test_patches_that_fit(memory_gb, expected):
 
 
 def test_the_workspace_of_libraries_comes_on_top():
-    memory = measured_memory(traces_of(Steps(straight), margin=0.5), 0.033, 2, 0.05)
+    memory = traced_memory(traces_of(Steps(straight), margin=0.5), 0.033, 2, 0.05)
     assert memory.needed_gb(LARGE, 20) == pytest.approx(0.033)
     assert memory.patches_that_fit(LARGE) in (19, 20)  # by a rounding of the division
 
@@ -86,7 +86,7 @@ def test_the_workspace_of_libraries_comes_on_top():
 def test_no_step_is_traced_twice():
     steps = Steps(straight)
     traces = traces_of(steps)
-    memory = measured_memory(traces, 1.0, 2, 0.05)
+    memory = traced_memory(traces, 1.0, 2, 0.05)
     for _ in range(3):
         for topology in EXTENTS:
             memory.patches_that_fit(topology)

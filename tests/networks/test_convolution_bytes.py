@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from autoseg.networks.workspace import workspace_bytes
+from autoseg.networks.convolution_bytes import convolution_bytes
 
 FORWARD, BACKWARD = torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default
 
@@ -58,21 +58,21 @@ def allocated(call, tmp_path):
 def test_against_the_allocator(case, tmp_path):
     arguments = operands(*case)
     found, features = allocated(lambda: FORWARD(*arguments), tmp_path)
-    predicted = workspace_bytes(FORWARD, arguments, features, "cpu")
+    predicted = convolution_bytes(FORWARD, arguments, features, "cpu")
     assert found <= 1.05 * predicted + 1e6  # scratch that does not grow with the batch is left out
     assert predicted <= 1.6 * found
 
     images, weights, _, *rest = arguments
     backward = (torch.randn_like(features), images, weights, [case[3]], *rest, [True, True, True])
     found, made = allocated(lambda: BACKWARD(*backward), tmp_path)
-    predicted = workspace_bytes(BACKWARD, backward, made, "cpu")
+    predicted = convolution_bytes(BACKWARD, backward, made, "cpu")
     assert found <= 1.05 * predicted + 1e6
     assert predicted <= 1.6 * found
 
 
 def test_other_operations_take_nothing():
     ones = torch.ones(4)
-    assert workspace_bytes(torch.ops.aten.add.Tensor, (ones, ones), ones + ones, "cpu") == 0
+    assert convolution_bytes(torch.ops.aten.add.Tensor, (ones, ones), ones + ones, "cpu") == 0
 
 
 def test_on_a_gpu_all_operands_are_copied():
@@ -80,4 +80,4 @@ def test_on_a_gpu_all_operands_are_copied():
     arguments = operands(2, 2, 1, 32, 8, 3, 1, False, torch.float32)
     features = FORWARD(*arguments)
     voxels = 2 * 8 * 8
-    assert workspace_bytes(FORWARD, arguments, features, "cuda") == 4 * (voxels * 16 + voxels * 32 + 32 * 9)
+    assert convolution_bytes(FORWARD, arguments, features, "cuda") == 4 * (voxels * 16 + voxels * 32 + 32 * 9)

@@ -133,7 +133,7 @@ class Traces:
         )
 
 
-def measured_memory(traces: Traces, memory_gb: float, least_batch: int, largest_share: float) -> Memory:
+def traced_memory(traces: Traces, memory_gb: float, least_batch: int, largest_share: float) -> Memory:
     """What fits, by prediction of the whole step.
 
     Args:

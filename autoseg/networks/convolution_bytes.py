@@ -40,7 +40,7 @@ class _Call(NamedTuple):
     backward: bool
 
 
-def workspace_bytes(operation: Any, arguments: Sequence[Any], made: Any, device: str) -> int:
+def convolution_bytes(operation: Any, arguments: Sequence[Any], made: Any, device: str) -> int:
     """Bytes that an operation takes on top of its operands and results, at its peak; 0 if it is no convolution.
 
     Args:
