@@ -40,7 +40,7 @@ def available_cores() -> int:
 def map_items(
     function: Callable[[Item], Result],
     items: Sequence[Item],
-    jobs: int | None,
+    processes: int | None,
     description: str,
     progress: Progress = silent,
     name: Callable[[Item], str] = str,
@@ -54,17 +54,17 @@ def map_items(
     Args:
         function: of one item; with more than one job it must be importable by name.
         items: what to apply it to.
-        jobs: processes at most; 1 stays in this process, None takes one a core.
+        processes: at most; 1 stays in this process, None takes one a core.
         description: what is being done, for the progress display and for errors.
         progress: told of every finished item.
         name: of an item, for the progress display and for errors.
-        apart: start a process even for one job, so that its death is not that of this one.
+        apart: start a process even if one is enough, so that its death is not that of this one.
 
     Raises:
         AutosegError: a process died over an item twice, most likely for want of memory. All others are done.
         Exception: the first one `function` raises; items not yet begun are dropped.
     """
-    jobs = min(available_cores() if jobs is None else jobs, len(items))
+    processes = min(available_cores() if processes is None else processes, len(items))
     results: dict[int, Result] = {}
     with progress(description, len(items)) as step:
 
@@ -72,11 +72,11 @@ def map_items(
             results[index] = result
             step(1, name(items[index]))
 
-        if jobs <= 1 and not apart:
+        if processes <= 1 and not apart:
             for index, item in enumerate(items):
                 done(index, function(item))
         elif items:
-            deaths = _Pool(function, items, jobs, done).run(range(len(items)))
+            deaths = _Pool(function, items, processes, done).run(range(len(items)))
             for death in deaths:
                 case = name(items[death.item])
                 logger.warning("warning: %s: %s %s. It is tried once more, alone.", description, case, death)
@@ -173,10 +173,10 @@ class _Pool(Generic[Item, Result]):
         self,
         function: Callable[[Item], Result],
         items: Sequence[Item],
-        jobs: int,
+        processes: int,
         done: Callable[[int, Result], None],
     ) -> None:
-        self._function, self._items, self._jobs, self._done = function, items, jobs, done
+        self._function, self._items, self._processes, self._done = function, items, processes, done
         self._waiting: deque[int] = deque()
         self._failure: Exception | None = None
         self._deaths: list[_Death] = []
@@ -184,18 +184,18 @@ class _Pool(Generic[Item, Result]):
     def run(self, indices: Iterable[int]) -> list[_Death]:
         """Does items; returns the deaths. When the last process has died, the rest is done in one at a time."""
         self._waiting.extend(indices)
-        jobs = self._jobs
+        processes = self._processes
         while self._waiting:
-            self._run(min(jobs, len(self._waiting)))
-            jobs = 1
+            self._run(min(processes, len(self._waiting)))
+            processes = 1
         if self._failure is not None:
             raise self._failure
         return self._deaths
 
-    def _run(self, jobs: int) -> None:
+    def _run(self, processes: int) -> None:
         workers: list[_Worker[Item]] = []
         try:
-            for _ in range(jobs):
+            for _ in range(processes):
                 workers.append(_Worker(self._function, self._items))
                 workers[-1].give(self._waiting.popleft())
             while busy := [worker for worker in workers if worker.index is not None]:

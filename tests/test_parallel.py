@@ -19,7 +19,7 @@ from autoseg.progress import Step
 
 # Test files are not importable by name, as a started process would need; a forked one has them.
 forks = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
-JOBS = [pytest.param(1, id="here"), pytest.param(2, id="two processes", marks=forks)]
+PROCESSES = [pytest.param(1, id="here"), pytest.param(2, id="two processes", marks=forks)]
 
 
 def slow_first(number: int) -> int:
@@ -44,23 +44,23 @@ def die(number: int) -> int:
     return number
 
 
-@pytest.mark.parametrize("jobs", JOBS)
-def test_results_in_the_order_of_the_items(jobs: int) -> None:
-    assert map_items(slow_first, range(6), jobs, "squaring") == [0, 1, 4, 9, 16, 25]
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_results_in_the_order_of_the_items(processes: int) -> None:
+    assert map_items(slow_first, range(6), processes, "squaring") == [0, 1, 4, 9, 16, 25]
 
 
-@pytest.mark.parametrize("jobs", JOBS)
-def test_nothing_to_do(jobs: int) -> None:
-    assert map_items(slow_first, [], jobs, "squaring") == []
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_nothing_to_do(processes: int) -> None:
+    assert map_items(slow_first, [], processes, "squaring") == []
 
 
-@pytest.mark.parametrize("jobs", JOBS)
-def test_equal_items_are_each_done(jobs: int) -> None:
-    assert map_items(slow_first, [2, 2, 3], jobs, "squaring") == [4, 4, 9]
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_equal_items_are_each_done(processes: int) -> None:
+    assert map_items(slow_first, [2, 2, 3], processes, "squaring") == [4, 4, 9]
 
 
-@pytest.mark.parametrize("jobs", JOBS)
-def test_progress_hears_of_every_item(jobs: int) -> None:
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_progress_hears_of_every_item(processes: int) -> None:
     heard: list[object] = []
 
     @contextmanager
@@ -69,15 +69,15 @@ def test_progress_hears_of_every_item(jobs: int) -> None:
         yield lambda done, note: heard.append((done, note))
         heard.append("end")
 
-    map_items(slow_first, [1, 2, 3], jobs, "squaring", record, name=lambda item: f"case {item}")
+    map_items(slow_first, [1, 2, 3], processes, "squaring", record, name=lambda item: f"case {item}")
     assert heard[0] == ("squaring", 3) and heard[-1] == "end"
     assert sorted(heard[1:-1], key=str) == [(1, "case 1"), (1, "case 2"), (1, "case 3")]
 
 
-@pytest.mark.parametrize("jobs", JOBS)
-def test_errors_come_through(jobs: int) -> None:
+@pytest.mark.parametrize("processes", PROCESSES)
+def test_errors_come_through(processes: int) -> None:
     with pytest.raises(DatasetError, match=r"case 3: no image\. Add it\."):
-        map_items(refuse_three, range(20), jobs, "reading")
+        map_items(refuse_three, range(20), processes, "reading")
 
 
 def test_one_job_stays_in_this_process() -> None:
@@ -86,7 +86,7 @@ def test_one_job_stays_in_this_process() -> None:
 
 
 @forks
-def test_two_jobs_are_two_processes() -> None:
+def test_two_processes_are_two() -> None:
     processes = set(map_items(process, range(6), 2, "asking"))
     assert len(processes) == 2 and os.getpid() not in processes
 
@@ -112,11 +112,13 @@ class Once:
 
 @forks
 @pytest.mark.parametrize("items", [2, 300])
-@pytest.mark.parametrize("jobs", [2, 3])
+@pytest.mark.parametrize("processes", [2, 3])
 def test_what_a_killed_process_was_at_is_done_once_more(
-    items: int, jobs: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    items: int, processes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    results = map_items(Once(tmp_path / "mark"), range(items), jobs, "resampling", name=lambda item: f"case {item}")
+    results = map_items(
+        Once(tmp_path / "mark"), range(items), processes, "resampling", name=lambda item: f"case {item}"
+    )
     assert [number for number, _ in results] == list(range(items))
     [again] = {process for number, process in results if number == 1}
     assert again not in {process for number, process in results if number != 1}

@@ -119,14 +119,16 @@ def _dealt(
     return parts
 
 
-def label_volumes(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> dict[str, list[float]]:
+def label_volumes(
+    dataset: Dataset, processes: int | None = None, progress: Progress = silent
+) -> dict[str, list[float]]:
     """How much of each target every training case holds, mm³, in the order of the dataset's targets.
 
     Raises:
         DatasetError: a label map is absent, cannot be read, or holds a value that is no label.
     """
     measure = partial(_volumes, labels=dataset.description.labels)
-    found = map_items(measure, dataset.cases, jobs, "measuring labels", progress, lambda case: case.name)
+    found = map_items(measure, dataset.cases, processes, "measuring labels", progress, lambda case: case.name)
     return {case.name: volumes for case, volumes in zip(dataset.cases, found, strict=True)}
 
 

@@ -50,12 +50,12 @@ class Finding(NamedTuple):
         return f"{where}: {self.problem}\n{self.remedy}"
 
 
-def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> list[Finding]:
+def check_dataset(dataset: Dataset, processes: int | None = None, progress: Progress = silent) -> list[Finding]:
     """Reads every training case and reports what would harm or prevent training.
 
     Args:
         dataset: the dataset. Its test cases are not read.
-        jobs: processes at most; None takes one a core.
+        processes: at most; None takes one a core.
         progress: told of every case.
 
     Returns:
@@ -67,7 +67,7 @@ def check_dataset(dataset: Dataset, jobs: int | None = None, progress: Progress 
     examined = map_items(
         partial(_examine, dataset.path, dataset.description, dataset.has_images),
         dataset.cases,
-        jobs,
+        processes,
         "checking",
         progress,
         name=lambda case: case.name,

@@ -48,7 +48,7 @@ def evaluate(
     predictions: str | Path,
     references: str | Path | Mapping[str, Path],
     labels: Labels,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
     tolerance_mm: float = TOLERANCE_MM,
     missing: Missing = "error",
@@ -63,7 +63,7 @@ def evaluate(
         predictions: folder of label maps, NAME with any image ending; other files are passed over.
         references: folder of label maps of the same names, or name → file.
         labels: what the values in both mean.
-        jobs: processes; None takes one a core.
+        processes: how many; None takes one a core.
         progress: told of every scored case.
         tolerance_mm: of surface Dice, 0 or more.
         missing: what a reference without a prediction is: an "error"; scored as if nothing was found, "empty"; left
@@ -81,7 +81,7 @@ def evaluate(
     targets = scored_targets(labels, regions)
     pairs, unpredicted = _pairs(predictions, references, missing)
     score = partial(_score, labels=labels, targets=targets, tolerance_mm=tolerance_mm)
-    measured = map_items(score, pairs, jobs, "scoring", progress, lambda pair: pair.name)
+    measured = map_items(score, pairs, processes, "scoring", progress, lambda pair: pair.name)
     return Scores(
         tolerance_mm=tolerance_mm,
         averaged=tuple(labels.targets),

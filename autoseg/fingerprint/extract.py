@@ -70,15 +70,15 @@ class _Measured(NamedTuple):
     parts: dict[str, _Part]
 
 
-def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Progress = silent) -> Fingerprint:
-    """Measures every training case. The result does not depend on the number of jobs.
+def extract_fingerprint(dataset: Dataset, processes: int | None = None, progress: Progress = silent) -> Fingerprint:
+    """Measures every training case. The result does not depend on the number of processes.
 
     Where no case has an image, sizes and labels are measured on the label maps, and the intensities
     stay unknown.
 
     Args:
         dataset: its training cases must have label maps.
-        jobs: cases read at once, each in a process; None for one a core.
+        processes: each reads a case at a time; None for one a core.
         progress: told of every case.
 
     Raises:
@@ -94,7 +94,7 @@ def extract_fingerprint(dataset: Dataset, jobs: int | None = None, progress: Pro
     measured = map_items(
         partial(_measure, dataset.description, dataset.has_images, SAMPLES // len(dataset.cases), advice),
         list(enumerate(dataset.cases)),
-        jobs,
+        processes,
         "measuring",
         progress,
         name=lambda item: item[1].name,

@@ -98,31 +98,31 @@ class Learnt(Frozen):
 
 
 def learn_rules(
-    cases: Sequence[LearningCase], labels: Labels, jobs: int | None = None, progress: Progress = silent
+    cases: Sequence[LearningCase], labels: Labels, processes: int | None = None, progress: Progress = silent
 ) -> Learnt:
     """Tries rules, and keeps those that help.
 
     Args:
         cases: each predicted by a model that was not fitted to it.
         labels: what the values in both maps mean.
-        jobs: processes; None for as many as there are cores.
+        processes: how many; None for as many as there are cores.
         progress: told of every case, once a step.
 
     Raises:
         DatasetError: a file is absent or cannot be read.
     """
-    found = _try([], (), cases, labels, jobs, progress)
+    found = _try([], (), cases, labels, processes, progress)
     if len(cases) < FEWEST_CASES:
         return Learnt(cases=len(cases), before=_mean(found.before), after=_mean(found.before))
     rules: list[Rule] = []
     evidence: list[Tried] = []
     for step in _steps(labels, found.volumes_mm3):
-        tried = _try(step, tuple(rules), cases, labels, jobs, progress)
+        tried = _try(step, tuple(rules), cases, labels, processes, progress)
         judged = [_judge(rule, tried.before, after, labels) for rule, after in zip(step, tried.after, strict=True)]
         best = _best_of_each_target(judged)
         rules += [one.rule for one in best]
         evidence += [one.model_copy(update={"kept": one in best}) for one in judged]
-    after = _try([], tuple(rules), cases, labels, jobs, progress) if rules else found
+    after = _try([], tuple(rules), cases, labels, processes, progress) if rules else found
     return Learnt(
         rules=tuple(rules),
         evidence=tuple(evidence),
@@ -178,12 +178,12 @@ def _try(
     rules: tuple[Rule, ...],
     cases: Sequence[LearningCase],
     labels: Labels,
-    jobs: int | None,
+    processes: int | None,
     progress: Progress,
 ) -> _Measured:
     what = "scoring for postprocessing" if not step else f"trying postprocessing: {step[0].kind.replace('_', ' ')}"
     measure = partial(_measure, step=step, rules=rules, labels=labels)
-    found = map_items(measure, cases, jobs, what, progress, lambda case: case.name)
+    found = map_items(measure, cases, processes, what, progress, lambda case: case.name)
     return _Measured(
         np.array([case.before for case in found]).reshape(len(cases), -1),
         [np.array([case.after[number] for case in found]) for number in range(len(step))],

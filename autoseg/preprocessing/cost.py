@@ -78,10 +78,10 @@ def case_cost(case: Case, preprocessing: Preprocessing) -> Cost:
     return Cost(memory, disk, placement.shape != placement.cropped_shape)
 
 
-def jobs_that_fit(costs: Sequence[Cost], available_bytes: float) -> int:
+def processes_that_fit(costs: Sequence[Cost], available_bytes: float) -> int:
     """How many of the cases that need most memory can be prepared at the same time; one at least.
 
-    >>> jobs_that_fit([Cost(2e9, 0), Cost(3e9, 0), Cost(1e9, 0)], available_bytes=6e9)
+    >>> processes_that_fit([Cost(2e9, 0), Cost(3e9, 0), Cost(1e9, 0)], available_bytes=6e9)
     2
     """
     largest = accumulate(sorted((cost.memory_bytes for cost in costs), reverse=True))

@@ -17,7 +17,7 @@ from autoseg.geometry import Shape
 from autoseg.memory import available_memory_bytes
 from autoseg.parallel import available_cores, map_items
 from autoseg.plan.preprocessing import Preprocessing
-from autoseg.preprocessing.cost import jobs_that_fit, predict_costs, require_room
+from autoseg.preprocessing.cost import predict_costs, processes_that_fit, require_room
 from autoseg.preprocessing.locations import sample_locations
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
 from autoseg.preprocessing.previous import Rules, find_focus, find_lost, masked
@@ -33,7 +33,7 @@ def prepare_dataset(
     preprocessing: Preprocessing,
     patch_size: Shape,
     folder: Path,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
     refining: Refining | None = None,
 ) -> list[PreparedCase]:
@@ -48,7 +48,7 @@ def prepare_dataset(
         preprocessing: the plan's.
         patch_size: voxels, (z, y, x) or (y, x); decides how arrays are divided on disk, no more.
         folder: where the files go; one for each `prepared_key`.
-        jobs: processes; None takes as many as there are cores, and as the memory holds cases.
+        processes: how many; None takes as many as there are cores, and as the memory holds cases.
         progress: told of every finished case.
         refining: what a previous stage predicted, and how it is used; None where there is none.
 
@@ -68,7 +68,7 @@ def prepare_dataset(
     require_room(costs, folder)
     if any(cost.resampled for cost in costs):
         import autoseg.preprocessing.resampling_classes  # noqa: F401  # torch, before there are processes to wait for it
-    fitting = min(available_cores(), jobs_that_fit(costs, available_memory_bytes()))
+    fitting = min(available_cores(), processes_that_fit(costs, available_memory_bytes()))
     prepare = partial(
         prepare_case,
         dataset=dataset.path,
@@ -78,8 +78,8 @@ def prepare_dataset(
         folder=folder,
         refining=focusing,
     )
-    count = fitting if jobs is None else jobs
-    map_items(prepare, undone, count, "preparing cases", progress, name=lambda case: case.name, apart=jobs is None)
+    count = fitting if processes is None else processes
+    map_items(prepare, undone, count, "preparing cases", progress, name=lambda case: case.name, apart=processes is None)
     maps = refining.maps if refining is not None and refining.previous.as_channels else None
     prepared = [PreparedCase(case.name, folder, maps) for case in dataset.cases]
     if undone and focusing is not None:

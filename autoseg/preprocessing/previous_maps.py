@@ -83,7 +83,7 @@ def prepare_maps(
     labels: Labels,
     preprocessing: Preprocessing,
     patch_size: Shape,
-    jobs: int,
+    processes: int,
     progress: Progress = silent,
 ) -> None:
     """Brings predictions onto the grids of prepared images; those that are there already are left alone.
@@ -94,7 +94,7 @@ def prepare_maps(
         labels: of the dataset.
         preprocessing: the plan's.
         patch_size: what the arrays are divided for on disk.
-        jobs: processes.
+        processes: how many may work at once.
         progress: told of every finished case.
 
     Raises:
@@ -110,7 +110,7 @@ def prepare_maps(
         patch_size=patch_size,
     )
     what = f"preparing predictions of {refining.previous.stage}"
-    map_items(prepare, undone, jobs, what, progress, name=lambda case: case.name)
+    map_items(prepare, undone, processes, what, progress, name=lambda case: case.name)
 
 
 def map_digest(case: PreparedCase) -> str:

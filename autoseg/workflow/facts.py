@@ -22,17 +22,19 @@ from autoseg.workflow.workspace import Workspace
 
 
 def fingerprint_in_workspace(
-    dataset: Dataset, workspace: Workspace, jobs: int | None = None, progress: Progress = silent
+    dataset: Dataset, workspace: Workspace, processes: int | None = None, progress: Progress = silent
 ) -> Fingerprint:
     """The dataset's fingerprint, extracted unless the workspace has one of the same cases and labels."""
     if has_fingerprint(dataset, workspace):
         return read_fingerprint(workspace.fingerprint_file)
-    fingerprint = extract_fingerprint(dataset, jobs, progress)
+    fingerprint = extract_fingerprint(dataset, processes, progress)
     write_fingerprint(workspace.fingerprint_file, fingerprint)
     return fingerprint
 
 
-def facts_of(folder: Path, workspace: Workspace, jobs: int | None = None, progress: Progress = silent) -> Fingerprint:
+def facts_of(
+    folder: Path, workspace: Workspace, processes: int | None = None, progress: Progress = silent
+) -> Fingerprint:
     """The facts about a folder: of a dataset, as `fingerprint_in_workspace`; or those nnU-Net measured.
 
     nnU-Net's are for planning only. They are not kept in the workspace, for they lack the cases' names.
@@ -40,7 +42,7 @@ def facts_of(folder: Path, workspace: Workspace, jobs: int | None = None, progre
     Args:
         folder: of a dataset, or of nnU-Net's dataset.json and dataset_fingerprint.json and nothing else.
         workspace: where the fingerprint of a dataset is kept.
-        jobs: processes; None for as many as there are cores.
+        processes: how many; None for as many as there are cores.
         progress: told of every case.
 
     Raises:
@@ -49,7 +51,7 @@ def facts_of(folder: Path, workspace: Workspace, jobs: int | None = None, progre
     """
     if is_nnunet_fingerprint_folder(folder):
         return read_nnunet_fingerprint(folder)
-    return fingerprint_in_workspace(Dataset.open(folder), workspace, jobs, progress)
+    return fingerprint_in_workspace(Dataset.open(folder), workspace, processes, progress)
 
 
 def has_fingerprint(dataset: Dataset, workspace: Workspace) -> bool:

@@ -37,7 +37,7 @@ def record_asked_folds(
     group_by: str | None = None,
     stratify: bool = False,
     split: str | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
     record: bool = True,
 ) -> Dataset:
@@ -53,7 +53,7 @@ def record_asked_folds(
         stratify: spread the targets, and small, middling and large ones among them, evenly; reads the label maps.
         split: TRAIN/VALIDATION or TRAIN/VALIDATION/TEST, cases or shares of them ("190/20", "80/10/10"), for one fold
             in place of five. Test cases are in none of its halves.
-        jobs: processes that read; None for as many as there are cores.
+        processes: that read; None for as many as there are cores.
         progress: told of every label map read.
         record: False leaves the workspace as it is.
 
@@ -75,7 +75,7 @@ def record_asked_folds(
             raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out {option}.")
         must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
         return dataset
-    volumes = label_volumes(dataset, jobs, progress) if stratify else None
+    volumes = label_volumes(dataset, processes, progress) if stratify else None
     asked = {"group_by": group_by, "stratify": stratify}
     made = Made(_folds(groups, volumes), asked) if split is None else _one_split(split, groups, volumes, asked)
     _must_not_move(made.folds, dataset, workspace)

@@ -28,7 +28,7 @@ def measure_rate_range(
     iterations: int = 100,
     device: str | None = None,
     workers: int | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> tuple[RateRange, Path]:
     """Prepares a stage's cases if need be, and tests learning rates on the training cases of a fold.
@@ -43,7 +43,7 @@ def measure_rate_range(
         iterations: steps from one to the other.
         device: "cpu", "cuda:1", …; None for the kind the plan was made for.
         workers: processes that load patches; None takes what suits the device.
-        jobs: processes that prepare cases; None for as many as there are cores.
+        processes: that prepare cases; None for as many as there are cores.
         progress: told of every case and every step.
 
     Returns:
@@ -54,7 +54,7 @@ def measure_rate_range(
     """
     find_stage(plan, stage)
     cases, where = find_fold(workspace.folds_of(dataset), fold), find_device(device or plan.budget.device)
-    preprocess(dataset, plan, stage, workspace, jobs, progress)
+    preprocess(dataset, plan, stage, workspace, processes, progress)
     training, validation = (workspace.open_prepared(plan, stage, names) for names in cases)
     folder = workspace.lr_range_folder(plan, stage)
     loading = default_workers(where) if workers is None else workers

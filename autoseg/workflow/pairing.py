@@ -38,7 +38,7 @@ def predict_pair(
     workspace: Workspace,
     references: Mapping[str, Path],
     device: str | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Predicts and scores the validation cases of folds by stages together, each case by the folds that do not know it.
@@ -50,7 +50,7 @@ def predict_pair(
         workspace: has their models and prepared cases.
         references: name of a case → its true label map.
         device: None for the plan's.
-        jobs: processes that score.
+        processes: that score.
         progress: told of every case.
 
     Returns:
@@ -75,7 +75,7 @@ def predict_pair(
                     label_map = apply(rules, mean_label_map(shares, labels, mean), grid.spacing_mm, labels, mean)
                 write_label_map(targets[name], label_map, grid)
             step(1, name)
-    scores = evaluate(folder, {name: references[name] for name in names}, labels, jobs, progress)
+    scores = evaluate(folder, {name: references[name] for name in names}, labels, processes, progress)
     scores.write(folder / SCORES_FILE)
     return folder
 

@@ -17,7 +17,7 @@ from autoseg.errors import DatasetError
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
-from autoseg.training import processes
+from autoseg.training.processes import rank, wait
 from autoseg.workflow.engine import Task
 from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
 from autoseg.workflow.fitting import is_finished, train
@@ -48,7 +48,7 @@ def plan_dataset(
     workspace: Workspace,
     request: Request,
     name: str = "default",
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> Plan:
     """Checks the dataset, extracts its fingerprint and derives a plan, or takes what is there.
@@ -58,12 +58,12 @@ def plan_dataset(
     """
     findings: list[Finding] = []
     if not has_fingerprint(dataset, workspace):
-        findings = check_dataset(dataset, jobs, progress)
+        findings = check_dataset(dataset, processes, progress)
         if not can_train(findings):
             raise DatasetError(_all_findings(dataset, findings))
         for warning in findings:
             logger.warning("%s", warning)
-    fingerprint = fingerprint_in_workspace(dataset, workspace, jobs, progress)
+    fingerprint = fingerprint_in_workspace(dataset, workspace, processes, progress)
     return plan_in_workspace(fingerprint, workspace, name, request, [finding.problem for finding in findings])
 
 
@@ -118,7 +118,7 @@ def make_tasks(
     plan: Plan,
     workspace: Workspace,
     workers: int | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> list[Task]:
     """Jobs as an engine takes them: before the first model of a stage, one that prepares the cases for it.
@@ -131,7 +131,7 @@ def make_tasks(
         plan: has the stages.
         workspace: where all goes.
         workers: processes that load patches for one model.
-        jobs: processes that prepare cases.
+        processes: that prepare cases.
         progress: told of all; it must be importable by name where an engine uses other processes.
     """
     tasks: list[Task] = []
@@ -143,7 +143,7 @@ def make_tasks(
             needs = tuple(name for stage in before for name in trained.get(stage, ()))
             earlier = tuple(f"cases for {stage}" for stage in trained)
             asks = not all(one.done for one in todo if one.stage == job.stage)
-            prepare = partial(_prepare, dataset, plan, job.stage, workspace, jobs, progress, asks)
+            prepare = partial(_prepare, dataset, plan, job.stage, workspace, processes, progress, asks)
             tasks.append(Task(preparing, prepare, needs, earlier))
         fit = partial(_train, plan, job.stage, job.fold, workspace, workers, progress)
         tasks.append(Task(job.name, fit, (preparing,)))
@@ -158,7 +158,7 @@ def run_job(
     workspace: Workspace,
     device: str | None = None,
     workers: int | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
     tensorboard: bool = False,
 ) -> Path:
@@ -169,7 +169,7 @@ def run_job(
     Returns:
         The model's folder.
     """
-    _prepare(dataset, plan, job.stage, workspace, jobs, progress, not job.done, device)
+    _prepare(dataset, plan, job.stage, workspace, processes, progress, not job.done, device)
     return train(plan, job.stage, job.fold, workspace, device, workers, progress, tensorboard)
 
 
@@ -178,16 +178,16 @@ def _prepare(
     plan: Plan,
     stage: str,
     workspace: Workspace,
-    jobs: int | None,
+    processes: int | None,
     progress: Progress,
     trains: bool,
     device: str | None,
 ) -> None:
     if device or trains:
         find_device(device or plan.budget.device)  # a device that is not there is told before cases are prepared for it
-    if processes.rank() == 0:
-        preprocess(dataset, plan, stage, workspace, jobs, progress)
-    processes.wait()
+    if rank() == 0:
+        preprocess(dataset, plan, stage, workspace, processes, progress)
+    wait()
 
 
 def _train(

@@ -23,7 +23,7 @@ def preprocess(
     plan: Plan,
     stage: str,
     workspace: Workspace,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> list[PreparedCase]:
     """Prepares every training case as a stage says, and records the folds.
@@ -36,7 +36,7 @@ def preprocess(
         plan: the plan.
         stage: name of the stage.
         workspace: where the arrays go.
-        jobs: processes; None for as many as there are cores.
+        processes: how many; None for as many as there are cores.
         progress: told of every finished case.
 
     Raises:
@@ -53,7 +53,7 @@ def preprocess(
         dataset = replace(dataset, cases=tuple(case for case in dataset.cases if case.name in refining.predictions))
     folder = workspace.prepared_folder(plan, stage)
     patch_size = chosen.sampling.patch_size
-    return prepare_dataset(dataset, chosen.preprocessing, patch_size, folder, jobs, progress, refining)
+    return prepare_dataset(dataset, chosen.preprocessing, patch_size, folder, processes, progress, refining)
 
 
 def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:

@@ -59,7 +59,7 @@ def select(
     plan: Plan,
     workspace: Workspace,
     device: str | None = None,
-    jobs: int | None = None,
+    processes: int | None = None,
     progress: Progress = silent,
 ) -> Selection:
     """Compares stages and pairs of stages, takes the best, and learns postprocessing for it.
@@ -72,7 +72,7 @@ def select(
         plan: has the stages.
         workspace: has their models, and their predictions of validation cases.
         device: for predicting these with probabilities, which pairs need; None for the plan's.
-        jobs: processes that score.
+        processes: that score.
         progress: told of every case.
 
     Raises:
@@ -94,7 +94,7 @@ def select(
         scores[stage,] = merge_scores([read_scores(folder / SCORES_FILE) for folder in folders])
         predicted[stage,] = {name: file for folder in folders for name, file in label_maps(folder).items()}
     for pair in itertools.combinations(compared.stages, 2):
-        folder = predict_pair(plan, pair, compared.folds, workspace, references, device, jobs, progress)
+        folder = predict_pair(plan, pair, compared.folds, workspace, references, device, processes, progress)
         scores[pair], predicted[pair] = read_scores(folder / SCORES_FILE), label_maps(folder)
     candidates = rank(scores)
     chosen = predicted[candidates[0].stages]
@@ -105,7 +105,7 @@ def select(
         cases=len(cases),
         left_out=compared.left_out,
         candidates=tuple(candidates),
-        postprocessing=learn_rules(cases, plan.dataset.labels, jobs, progress),
+        postprocessing=learn_rules(cases, plan.dataset.labels, processes, progress),
         made_from=made_from,
     )
     write_selection(path, selection)

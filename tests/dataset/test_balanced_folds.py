@@ -122,13 +122,13 @@ def test_volumes_are_of_the_targets_in_mm3(write_dataset, tmp_path: Path) -> Non
     label_map = np.zeros((2, 3, 4), np.uint8)
     label_map[0, 1, 1:3] = value
     write_label_map(label, label_map, plain_grid((2, 3, 4), (3.0, 0.5, 2.0)))
-    found = label_volumes(dataset, jobs=1)
+    found = label_volumes(dataset, processes=1)
     assert list(found) == [case.name for case in dataset.cases]
     assert found[dataset.cases[0].name] == [6.0, *[0.0] * (len(dataset.description.labels.targets) - 1)]
     label_map[0, 0, 0] = 99
     write_label_map(label, label_map, plain_grid((2, 3, 4), (3.0, 0.5, 2.0)))
     with pytest.raises(DatasetError, match=f"case '{dataset.cases[0].name}': .*: the label map holds value 99"):
-        label_volumes(dataset, jobs=1)
+        label_volumes(dataset, processes=1)
 
 
 def test_a_stratified_split_has_tumours_of_all_sizes_in_each_part():

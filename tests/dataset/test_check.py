@@ -13,8 +13,8 @@ DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TWO = {"channels": 2, "channel_names": {"0": "T1", "1": "T2"}}
 
 
-def check(folder: Path, jobs: int = 1) -> list[Finding]:
-    return check_dataset(Dataset.open(folder), jobs)
+def check(folder: Path, processes: int = 1) -> list[Finding]:
+    return check_dataset(Dataset.open(folder), processes)
 
 
 def only(findings: list[Finding]) -> Finding:
@@ -220,15 +220,15 @@ def test_one_image_under_two_names(write_dataset):
     )
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_findings_come_in_the_order_of_the_cases_and_none_hides_another(write_dataset, write_volume, jobs):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_findings_come_in_the_order_of_the_cases_and_none_hides_another(write_dataset, write_volume, processes):
     folder = write_dataset(names=tuple("edcba"), numTraining=9)
     (folder / "imagesTr" / "d_0000.nii.gz").write_bytes(b"no image")
     (folder / "imagesTr" / "b_0000.nii.gz").unlink()
     (folder / "labelsTr" / "c.nii.gz").unlink()
     write_volume(folder / "labelsTr" / "d.nii.gz", np.full((4, 5, 6), 7, np.uint8))
     write_volume(folder / "labelsTr" / "a.nii.gz", np.zeros((4, 5, 6), np.uint8))
-    findings = check(folder, jobs)
+    findings = check(folder, processes)
     assert [(finding.case, finding.problem.split(":")[0]) for finding in findings] == [
         (None, "dataset.json announces 9 training cases (numTraining), but 5 are there"),
         ("a", "the label map is empty"),
@@ -256,7 +256,7 @@ def test_progress_is_told_of_every_case(write_dataset):
         told.append((description, total))
         yield lambda done, note: told.append((done, note))
 
-    check_dataset(Dataset.open(write_dataset()), jobs=1, progress=progress)
+    check_dataset(Dataset.open(write_dataset()), processes=1, progress=progress)
     assert told == [("checking", 3), (1, "a"), (1, "b"), (1, "c")]
 
 
@@ -313,7 +313,7 @@ def test_a_case_far_off_the_others_is_a_warning(write_dataset, write_volume, lab
 def test_real_label_maps_without_images():
     dataset = Dataset.open(DATA / "kits19_labels")
     smallest = min(dataset.cases, key=lambda case: case.label.stat().st_size)
-    finding = only(check_dataset(Dataset(dataset.path, dataset.description, (smallest,)), jobs=1))
+    finding = only(check_dataset(Dataset(dataset.path, dataset.description, (smallest,)), processes=1))
     assert not can_train([finding])
     assert finding.problem == (
         f"1 case with label maps and not one image (looked for {smallest.name}/imaging.nii.gz and so on)"
@@ -322,7 +322,7 @@ def test_real_label_maps_without_images():
 
 @pytest.mark.skipif(not (DATA / "hippocampus").exists(), reason=f"the hippocampus dataset is not in {DATA}")
 def test_the_hippocampus_dataset_is_sound():
-    assert check(DATA / "hippocampus", jobs=2) == []
+    assert check(DATA / "hippocampus", processes=2) == []
 
 
 def test_voxels_of_an_absurd_size(write_dataset, write_volume):

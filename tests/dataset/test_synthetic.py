@@ -19,7 +19,7 @@ def volumes(kidneys):
 
 
 def test_the_dataset_is_sound(kidneys):
-    assert check_dataset(kidneys, jobs=1) == []
+    assert check_dataset(kidneys, processes=1) == []
     assert kidneys.description.channels == ("CT",)
     assert kidneys.description.labels.values == {"background": 0, "kidney": 1, "tumour": 2}
     assert [case.name for case in kidneys.cases] == [f"kidneys_{number:03d}" for number in range(CASES)]

@@ -27,13 +27,13 @@ def write(folder: Path, maps: Mapping[str, list[int]], grid: Grid = GRID) -> Pat
     return folder
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_folders_are_paired_by_name(tmp_path: Path, jobs: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_folders_are_paired_by_name(tmp_path: Path, processes: int) -> None:
     predictions = write(tmp_path / "predictions", {"b.nii.gz": [0, 1, 1, 0], "a.nii.gz": [0, 0, 0, 0]})
     references = write(tmp_path / "labelsTr", {name: [0, 1, 0, 0] for name in ("a.nii.gz", "b.nrrd")})
     (predictions / "plan.json").write_text("{}")
     (predictions / ".b.nii.gz.17.tmp.nii.gz").write_text("half-written")
-    scores = evaluate(predictions, references, LABELS, jobs=jobs)
+    scores = evaluate(predictions, references, LABELS, processes=processes)
     assert scores.dice == {"a": {"kidney": 0.0}, "b": {"kidney": pytest.approx(2 / 3)}}
     assert list(scores.dice) == ["a", "b"]
     assert (scores.unpredicted, scores.counted_as_empty, scores.averaged) == ((), (), ("kidney",))
@@ -49,7 +49,7 @@ def one_of_three(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_missing_prediction_is_an_error(one_of_three: tuple[Path, Path]) -> None:
     predictions, references = one_of_three
     with pytest.raises(DatasetError) as error:
-        evaluate(*one_of_three, LABELS, jobs=1)
+        evaluate(*one_of_three, LABELS, processes=1)
     assert str(error.value) == (
         f"{predictions}: no prediction of a, c; there are references of them among the 3 in {references}. Predict what "
         "is missing, or say what it counts as: --missing empty scores it as if nothing was found, --missing skip "
@@ -57,18 +57,18 @@ def test_a_missing_prediction_is_an_error(one_of_three: tuple[Path, Path]) -> No
     )
     given = {name: references / f"{name}.nii.gz" for name in "ab"}
     with pytest.raises(DatasetError, match="no prediction of a; there are references of it among the 2 given"):
-        evaluate(predictions, given, LABELS, jobs=1)
+        evaluate(predictions, given, LABELS, processes=1)
 
 
 def test_a_missing_prediction_may_count_as_empty(one_of_three: tuple[Path, Path]) -> None:
-    scores = evaluate(*one_of_three, LABELS, jobs=1, missing="empty")
+    scores = evaluate(*one_of_three, LABELS, processes=1, missing="empty")
     assert scores.dice == {"a": {"kidney": 0.0}, "b": {"kidney": 1.0}, "c": {"kidney": None}}
     assert (scores.counted_as_empty, scores.unpredicted) == (("a", "c"), ())
     assert scores.cases["a"]["kidney"].hd95_mm == pytest.approx((2**2 + 2**2) ** 0.5)  # one slice of 2 × 2 pixels
 
 
 def test_a_missing_prediction_may_be_left_out(one_of_three: tuple[Path, Path]) -> None:
-    scores = evaluate(*one_of_three, LABELS, jobs=1, missing="skip")
+    scores = evaluate(*one_of_three, LABELS, processes=1, missing="skip")
     assert scores.dice == {"b": {"kidney": 1.0}}
     assert (scores.counted_as_empty, scores.unpredicted) == ((), ("a", "c"))
 
@@ -80,7 +80,7 @@ def test_spacing_tolerance_and_regions(tmp_path: Path) -> None:
     predictions = write(tmp_path / "predictions", {"a.nii.gz": [1, 0, 0, 2]}, grid)
     references = write(tmp_path / "references", {"a.nii.gz": [0, 0, 1, 2]}, grid)
     scores = [
-        evaluate(predictions, references, labels, jobs=1, tolerance_mm=tolerance, regions={"both": (1, 2)})
+        evaluate(predictions, references, labels, processes=1, tolerance_mm=tolerance, regions={"both": (1, 2)})
         for tolerance in (2.9, 3.0)
     ]
     assert [one.cases["a"]["kidney"].surface_dice for one in scores] == [0.0, 1.0]
@@ -99,7 +99,7 @@ def test_tolerance_that_is_none(tmp_path: Path, tolerance_mm: float) -> None:
 def test_references_by_name(tmp_path: Path) -> None:
     predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 1, 1, 0]})
     references = write(tmp_path / "anywhere", {"segmentation.nii.gz": [0, 1, 1, 0]})
-    scores = evaluate(str(predictions), {"case": references / "segmentation.nii.gz"}, LABELS, jobs=1)
+    scores = evaluate(str(predictions), {"case": references / "segmentation.nii.gz"}, LABELS, processes=1)
     assert scores.dice == {"case": {"kidney": 1.0}}
     assert scores.unpredicted == ()
 
@@ -108,9 +108,9 @@ def test_prediction_without_reference(tmp_path: Path) -> None:
     predictions = write(tmp_path / "predictions", {f"p{number}.nii.gz": [0] * 4 for number in range(7)})
     references = write(tmp_path / "references", {"p0.nii.gz": [0] * 4})
     with pytest.raises(DatasetError, match=r"p1, p2, p3, p4, p5 and 1 more have no reference among the 1 in"):
-        evaluate(predictions, references, LABELS, jobs=1)
+        evaluate(predictions, references, LABELS, processes=1)
     with pytest.raises(DatasetError, match=r"p6 has no reference among the 6 given"):
-        evaluate(predictions, {f"p{number}": tmp_path for number in range(6)}, LABELS, jobs=1)
+        evaluate(predictions, {f"p{number}": tmp_path for number in range(6)}, LABELS, processes=1)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_grids_must_agree(tmp_path: Path, grid: Grid, message: str) -> None:
     predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 1, 1, 0]})
     references = write(tmp_path / "references", {"case.nii.gz": [0, 1, 1, 0]}, grid)
     with pytest.raises(DatasetError) as error:
-        evaluate(predictions, references, LABELS, jobs=1)
+        evaluate(predictions, references, LABELS, processes=1)
     text = str(error.value)
     assert text.startswith("case 'case': prediction and reference lie on different grids\n  prediction  1 × 2 × 2")
     assert message in text
@@ -137,7 +137,7 @@ def test_undeclared_value_names_case_and_files(tmp_path: Path) -> None:
     predictions = write(tmp_path / "predictions", {"case.nii.gz": [0, 5, 1, 0]})
     references = write(tmp_path / "references", {"case.nii.gz": [0, 1, 1, 0]})
     with pytest.raises(DatasetError, match=r"case 'case' \(.*case\.nii\.gz\): in the prediction, .* holds value 5"):
-        evaluate(predictions, references, LABELS, jobs=1)
+        evaluate(predictions, references, LABELS, processes=1)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_folder_that_cannot_be_scored(tmp_path: Path, files: list[str] | None, m
         for name in files:
             (folder / name).touch()
     with pytest.raises(DatasetError, match=message):
-        evaluate(folder, {"case": tmp_path / "case.nii.gz"}, LABELS, jobs=1)
+        evaluate(folder, {"case": tmp_path / "case.nii.gz"}, LABELS, processes=1)
 
 
 @pytest.mark.skipif(not (DATA / "hippocampus").is_dir(), reason="the hippocampus data set is not here")
@@ -164,7 +164,7 @@ def test_real_references_score_one_against_themselves(tmp_path: Path) -> None:
     for file in sorted(references.glob("*.nii.gz"))[:3]:
         (tmp_path / file.name).symlink_to(file)
     labels = Labels(values={"background": 0, "anterior": 1, "posterior": 2})
-    scores = evaluate(tmp_path, references, labels, jobs=2, missing="skip")
+    scores = evaluate(tmp_path, references, labels, processes=2, missing="skip")
     assert scores.per_target == {"anterior": 1.0, "posterior": 1.0}
     means = scores.means()["anterior"]
     perfect = ("surface_dice", "lesion_recall", "iou")

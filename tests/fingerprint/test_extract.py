@@ -47,7 +47,7 @@ def two_cases(tmp_path):
 
 
 def test_grids(two_cases):
-    fingerprint = extract_fingerprint(two_cases[0], jobs=1)
+    fingerprint = extract_fingerprint(two_cases[0], processes=1)
     assert [case.name for case in fingerprint.cases] == ["a", "b"]
     for case in fingerprint.cases:
         assert case.shape == (6, 8, 10)
@@ -60,7 +60,7 @@ def test_grids(two_cases):
 
 def test_intensities_of_all_that_bears_a_label(two_cases):
     dataset, images, labels = two_cases
-    fingerprint = extract_fingerprint(dataset, jobs=1)
+    fingerprint = extract_fingerprint(dataset, processes=1)
     for channel, found in enumerate(fingerprint.intensities):
         values = images[:, channel][(labels == 2) | (labels == 7)].astype(np.float64)  # without the ignored voxel
         assert found.mean == pytest.approx(values.mean())
@@ -72,7 +72,7 @@ def test_intensities_of_all_that_bears_a_label(two_cases):
 
 
 def test_labels(two_cases):
-    labels = extract_fingerprint(two_cases[0], jobs=1).labels
+    labels = extract_fingerprint(two_cases[0], processes=1).labels
     assert labels["organ"].voxels == 5 + 8
     assert labels["organ"].share_of_cases == 1.0
     assert labels["organ"].volume_mm3 == Spread(min=7.5, median=9.75, max=12.0)  # voxels of 1.5 mm³
@@ -86,7 +86,7 @@ def test_regions_are_measured_as_wholes(two_cases):
     dataset, images, labels = two_cases
     regions = {"whole": Region(values=(2, 7), paint=2), "core": Region(values=(7,), paint=7)}
     described = Labels(values=LABELS.values, regions=regions, ignore=9)
-    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases, described), jobs=1).labels
+    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases, described), processes=1).labels
     assert list(found) == ["whole", "core"]
     assert found["whole"].voxels == 7 + 8
     assert found["whole"].values == (2, 7)
@@ -94,13 +94,13 @@ def test_regions_are_measured_as_wholes(two_cases):
 
 def test_a_label_no_case_contains(two_cases):
     dataset = two_cases[0]
-    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases[1:]), jobs=1).labels["lesion"]
+    found = extract_fingerprint(make_dataset(dataset.path, dataset.cases[1:]), processes=1).labels["lesion"]
     assert (found.voxels, found.share_of_cases, found.volume_mm3, found.components) == (0, 0.0, None, None)
 
 
 def test_the_number_of_jobs_changes_nothing(two_cases, monkeypatch):
     monkeypatch.setattr(extract, "SAMPLES", 6)  # so that case b, of 8 voxels, is sampled
-    assert extract_fingerprint(two_cases[0], jobs=2) == extract_fingerprint(two_cases[0], jobs=1)
+    assert extract_fingerprint(two_cases[0], processes=2) == extract_fingerprint(two_cases[0], processes=1)
 
 
 def test_samples_are_drawn_from_the_foreground_none_twice():
@@ -120,7 +120,7 @@ def test_pictures(tmp_path):
     case = Case("p", (tmp_path / "p_0000.png",), tmp_path / "p.png")
     for path, array in ((case.images[0], picture), (case.label, label)):
         sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
-    fingerprint = extract_fingerprint(make_dataset(tmp_path, [case], channels=("grey",)), jobs=1)
+    fingerprint = extract_fingerprint(make_dataset(tmp_path, [case], channels=("grey",)), processes=1)
     assert fingerprint.cases[0].shape == (1, 12, 9)
     assert fingerprint.cases[0].orientation is None
     assert fingerprint.labels["organ"].volume_mm3 == Spread(min=4, median=4, max=4)
@@ -141,23 +141,23 @@ IMAGE, LABEL = np.ones((2, 4, 4, 4), np.float32), np.full((4, 4, 4), 2, np.uint8
 def test_errors_name_the_case(tmp_path, image, label, message):
     dataset = make_dataset(tmp_path, [make_case(tmp_path, "kidney_17", image, label)])
     with pytest.raises(DatasetError) as error:
-        extract_fingerprint(dataset, jobs=1)
+        extract_fingerprint(dataset, processes=1)
     assert str(error.value).startswith(f"case 'kidney_17': {message}")
     assert str(error.value).endswith(f"`autoseg check {tmp_path}` lists all that is wrong with the dataset.")
 
 
 def test_errors_of_the_dataset(tmp_path):
     with pytest.raises(DatasetError, match="holds no training cases"):
-        extract_fingerprint(make_dataset(tmp_path, []), jobs=1)
+        extract_fingerprint(make_dataset(tmp_path, []), processes=1)
     for value in (0, 9):  # background, not annotated
         case = make_case(tmp_path, "a", IMAGE, np.full_like(LABEL, value))
         with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
-            extract_fingerprint(make_dataset(tmp_path, [case]), jobs=1)
+            extract_fingerprint(make_dataset(tmp_path, [case]), processes=1)
 
 
 def test_the_files_it_was_measured_from(two_cases):
     dataset = two_cases[0]
-    assert extract_fingerprint(dataset, jobs=1).files == files_hash(dataset.cases)
+    assert extract_fingerprint(dataset, processes=1).files == files_hash(dataset.cases)
 
 
 def test_whole_images(tmp_path):
@@ -170,7 +170,7 @@ def test_whole_images(tmp_path):
         image[0, 0, 0, 0], image[0, 2, 3, 4], image[0, 2, 0, 0] = lowest, highest, odd
         image[1] = 0.25
         cases.append(make_case(tmp_path, name, image, label))
-    found = extract_fingerprint(make_dataset(tmp_path, cases), jobs=1)
+    found = extract_fingerprint(make_dataset(tmp_path, cases), processes=1)
     first, second = found.image_intensities
     assert (first.min, first.max, first.whole_numbers) == (-1024, 1500, pytest.approx(2 / 3))
     assert (second.min, second.max, second.whole_numbers) == (0.25, 0.25, 0)
@@ -188,11 +188,11 @@ def label_maps(two_cases):
 
 def test_label_maps_without_images(two_cases, caplog):
     dataset = two_cases[0]
-    whole = extract_fingerprint(dataset, jobs=1)
+    whole = extract_fingerprint(dataset, processes=1)
     for case in dataset.cases:
         for image in case.images:
             image.unlink()
-    found = extract_fingerprint(dataset, jobs=1)
+    found = extract_fingerprint(dataset, processes=1)
     assert not found.has_images
     assert found.intensities == found.image_intensities == ()
     assert found.labels == whole.labels
@@ -210,17 +210,17 @@ def test_label_maps_without_images(two_cases, caplog):
 def test_one_image_among_label_maps_is_a_mistake(label_maps):
     write(label_maps.cases[0].images[0], np.ones((6, 8, 10), np.float32))
     with pytest.raises(DatasetError, match=r"^case 'a': .*a_0001.nii.gz: no such file"):
-        extract_fingerprint(label_maps, jobs=1)
+        extract_fingerprint(label_maps, processes=1)
 
 
 def test_faults_of_label_maps_without_images(tmp_path, label_maps):
     write(label_maps.cases[1].label, np.full((6, 8, 10), 5, np.uint8))
     with pytest.raises(DatasetError, match="^case 'b': the label map holds value 5"):
-        extract_fingerprint(label_maps, jobs=1)
+        extract_fingerprint(label_maps, processes=1)
     for case in label_maps.cases:
         write(case.label, np.zeros((6, 8, 10), np.uint8))
     with pytest.raises(DatasetError, match="every label map is empty, there is nothing to learn"):
-        extract_fingerprint(label_maps, jobs=1)
+        extract_fingerprint(label_maps, processes=1)
 
 
 def test_nested_regions_and_a_label_on_a_single_slice(tmp_path):
@@ -236,7 +236,7 @@ def test_nested_regions_and_a_label_on_a_single_slice(tmp_path):
     }
     labels = Labels(values={"background": 0, "core only": 1, "oedema": 2, "enhancing only": 4}, regions=regions)
     dataset = make_dataset(tmp_path, [make_case(tmp_path, "a", image, label)], labels, channels=("T1",))
-    found = extract_fingerprint(dataset, jobs=1).labels
+    found = extract_fingerprint(dataset, processes=1).labels
     assert {name: facts.voxels for name, facts in found.items()} == {"whole": 60, "core": 20, "enhancing": 2}
     assert {name: facts.volume_mm3.median for name, facts in found.items()} == {
         "whole": 90.0,
@@ -246,7 +246,7 @@ def test_nested_regions_and_a_label_on_a_single_slice(tmp_path):
     assert {name: facts.components.median for name, facts in found.items()} == {"whole": 1, "core": 1, "enhancing": 2}
     # taken apart, oedema is two slabs with the core between them
     apart = Labels(values=labels.values)
-    found = extract_fingerprint(make_dataset(tmp_path, dataset.cases, apart, ("T1",)), jobs=1).labels
+    found = extract_fingerprint(make_dataset(tmp_path, dataset.cases, apart, ("T1",)), processes=1).labels
     assert {name: facts.components.median for name, facts in found.items()} == {
         "core only": 1,
         "oedema": 2,
@@ -263,7 +263,7 @@ def test_pictures_of_several_channels_with_a_border_and_spacing(tmp_path):
         image = sitk.GetImageFromArray(array, isVector=vectors)
         image.SetSpacing((0.5, 0.25))
         sitk.WriteImage(image, str(path))
-    found = extract_fingerprint(make_dataset(tmp_path, [files], channels=("red", "green", "blue")), jobs=1)
+    found = extract_fingerprint(make_dataset(tmp_path, [files], channels=("red", "green", "blue")), processes=1)
     case = found.cases[0]
     assert (case.shape, case.spacing_mm, case.shape_after_crop) == ((1, 12, 9), (1.0, 0.25, 0.5), (1, 8, 8))
     assert case.relative_size == pytest.approx(64 / 108)
@@ -276,7 +276,7 @@ def test_pictures_of_several_channels_with_a_border_and_spacing(tmp_path):
 def test_hippocampus():
     whole = Dataset.open(HIPPOCAMPUS)
     dataset = Dataset(whole.path, whole.description, whole.cases[:12])
-    fingerprint = extract_fingerprint(dataset, jobs=2)
+    fingerprint = extract_fingerprint(dataset, processes=2)
     case = dataset.cases[3]
     label = sitk.GetArrayFromImage(sitk.ReadImage(str(case.label)))
     assert fingerprint.cases[3].shape == label.shape

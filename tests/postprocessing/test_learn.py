@@ -45,14 +45,14 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_planted_false_positives_are_removed(tmp_path, jobs):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_planted_false_positives_are_removed(tmp_path, processes):
     def plant(label_map, case):
         label_map[7, 20 + case % 3, 20] = 1
         label_map[7, 12, 2:4] = 2
 
     given = cases(tmp_path, plant)
-    learnt = learn_rules(given, LABELS, jobs=jobs)
+    learnt = learn_rules(given, LABELS, processes=processes)
     assert learnt.rules == (KeepLargest(count=2),)
     spoilt = [truth(case) for case in range(6)]
     for case, label_map in enumerate(spoilt):
@@ -64,7 +64,7 @@ def test_planted_false_positives_are_removed(tmp_path, jobs):
 
 
 def test_a_perfect_prediction_is_left_alone(tmp_path):
-    learnt = learn_rules(cases(tmp_path, lambda label_map, case: None), LABELS, jobs=1)
+    learnt = learn_rules(cases(tmp_path, lambda label_map, case: None), LABELS, processes=1)
     assert learnt.rules == ()
     assert (learnt.before, learnt.after) == (1.0, 1.0)
     tried = {one.rule: one for one in learnt.evidence}
@@ -87,7 +87,7 @@ def test_a_voxel_too_little_to_matter(tmp_path):
         write_label_map(paths[0], predicted, grid)
         write_label_map(paths[1], true, grid)
         found.append(LearningCase(str(case), *paths))
-    learnt = learn_rules(found, Labels(values={"background": 0, "liver": 1}), jobs=1)
+    learnt = learn_rules(found, Labels(values={"background": 0, "liver": 1}), processes=1)
     alone = {one.rule: one for one in learnt.evidence}[KeepLargest(target="liver")]
     assert alone.difference is not None and alone.low is not None
     assert 0 < alone.difference < 0.0005 and alone.low > 0 and not alone.harmed
@@ -106,7 +106,7 @@ def test_what_helps_one_label_and_harms_another_is_refused(tmp_path):
     def plant(label_map, case):
         label_map[6:, 22:, 10:14] = 1
 
-    learnt = learn_rules(cases(tmp_path, plant, reference=apart), LABELS, jobs=1)
+    learnt = learn_rules(cases(tmp_path, plant, reference=apart), LABELS, processes=1)
     tried = {one.rule: one for one in learnt.evidence}
     assert set(tried[KeepLargest()].harmed) == {"tumour"} and not tried[KeepLargest()].kept
     assert KeepLargest(target="kidney") in learnt.rules
@@ -129,7 +129,7 @@ def test_a_gamble_is_refused(tmp_path):
             label_map[:, 15, 15] = 0
 
     labels = Labels(values={"background": 0, "kidney": 1})
-    learnt = learn_rules(cases(tmp_path, plant, reference=one_sided), labels, jobs=1)
+    learnt = learn_rules(cases(tmp_path, plant, reference=one_sided), labels, processes=1)
     [tried] = [one for one in learnt.evidence if one.rule == KeepLargest(target="kidney")]
     assert tried.difference > 0 > tried.low
     assert not tried.kept and KeepLargest(target="kidney") not in learnt.rules
@@ -139,7 +139,7 @@ def test_holes(tmp_path):
     def pierce(label_map, case):
         label_map[3, 6, 17] = 0
 
-    learnt = learn_rules(cases(tmp_path, pierce), LABELS, jobs=1)
+    learnt = learn_rules(cases(tmp_path, pierce), LABELS, processes=1)
     assert learnt.rules == (FillHoles(target="kidney"),)
 
 
@@ -150,9 +150,9 @@ def test_a_label_that_is_nowhere_and_too_few_cases(tmp_path):
         label_map[7, 12, 2:4] = 2
 
     given = cases(tmp_path, plant)
-    learnt = learn_rules(given, labels, jobs=1)
+    learnt = learn_rules(given, labels, processes=1)
     assert learnt.after == 1.0 and learnt.before < 1
     assert all(one.difference is None for one in learnt.evidence if one.rule.target == "cyst")
-    few = learn_rules(given[:2], labels, jobs=1)
+    few = learn_rules(given[:2], labels, processes=1)
     assert (few.rules, few.evidence, few.cases) == ((), (), 2)
     assert few.before == few.after < 1

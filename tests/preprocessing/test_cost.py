@@ -11,7 +11,7 @@ from autoseg.dataset.images import write_image
 from autoseg.errors import WorkspaceError
 from autoseg.geometry import plain_grid
 from autoseg.plan.preprocessing import Preprocessing, ZScore
-from autoseg.preprocessing.cost import Cost, case_cost, jobs_that_fit, predict_costs, require_room
+from autoseg.preprocessing.cost import Cost, case_cost, predict_costs, processes_that_fit, require_room
 
 GB = 10**9
 
@@ -59,7 +59,7 @@ def test_of_many_cases_a_larger_one_stands_for_several(headers, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("sizes_gb", "available_gb", "jobs"),
+    ("sizes_gb", "available_gb", "processes"),
     [
         pytest.param([1, 1, 1, 1], 100, 4, id="all"),
         pytest.param([1, 5, 1, 3], 10, 3, id="the largest ones together: 5 + 3 + 1 of 9"),
@@ -68,8 +68,8 @@ def test_of_many_cases_a_larger_one_stands_for_several(headers, tmp_path, monkey
         pytest.param([], 10, 1, id="none"),
     ],
 )
-def test_jobs_that_fit(sizes_gb, available_gb, jobs):
-    assert jobs_that_fit([Cost(size * GB, 0) for size in sizes_gb], available_gb * GB) == jobs
+def test_processes_that_fit(sizes_gb, available_gb, processes):
+    assert processes_that_fit([Cost(size * GB, 0) for size in sizes_gb], available_gb * GB) == processes
 
 
 def test_room_is_looked_for_where_the_folder_will_be(tmp_path, monkeypatch):

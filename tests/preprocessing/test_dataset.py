@@ -45,8 +45,8 @@ def dataset(tmp_path):
     return Dataset(folder, Description(name="kidneys", channels=("CT",), labels=LABELS), cases)
 
 
-def prepare(dataset, tmp_path, jobs=1, **changes):
-    return prepare_dataset(dataset, PREPROCESSING, PATCH, tmp_path / "prepared", jobs, **changes)
+def prepare(dataset, tmp_path, processes=1, **changes):
+    return prepare_dataset(dataset, PREPROCESSING, PATCH, tmp_path / "prepared", processes, **changes)
 
 
 def state(tmp_path):
@@ -243,21 +243,21 @@ def test_as_many_processes_as_cores_and_memory_allow(memory_gb, cores, processes
     monkeypatch.setattr("autoseg.preprocessing.dataset.available_cores", lambda: cores)
     monkeypatch.setattr("autoseg.preprocessing.dataset.available_memory_bytes", lambda: memory_gb * 1e9)
     monkeypatch.setattr(
-        "autoseg.preprocessing.dataset.map_items", lambda function, items, jobs, *_, **__: asked.append(jobs)
+        "autoseg.preprocessing.dataset.map_items", lambda function, items, count, *_, **__: asked.append(count)
     )
-    prepare(dataset, tmp_path, jobs=None)  # each needs about 0.44 GB: a process, a slab and little else
+    prepare(dataset, tmp_path, processes=None)  # each needs about 0.44 GB: a process, a slab and little else
     assert asked == [processes]
 
 
 def test_several_processes_write_the_same_bytes(dataset, tmp_path):
-    prepare(dataset, tmp_path / "one", jobs=1)
-    prepare(dataset, tmp_path / "two", jobs=2)
+    prepare(dataset, tmp_path / "one", processes=1)
+    prepare(dataset, tmp_path / "two", processes=2)
     for name, (_, content) in state(tmp_path / "one").items():
         assert state(tmp_path / "two")[name][1] == content
 
 
 def test_a_2d_patch_divides_arrays_into_slices(dataset, tmp_path):
-    case = prepare_dataset(dataset, PREPROCESSING, (8, 8), tmp_path / "prepared", jobs=1)[0]
+    case = prepare_dataset(dataset, PREPROCESSING, (8, 8), tmp_path / "prepared", processes=1)[0]
     assert case.image().blocks == (1, 1, 8, 8)
 
 
@@ -325,7 +325,7 @@ def test_a_case_that_kills_its_process_is_named_and_the_others_are_kept(dataset,
 
     monkeypatch.setattr("autoseg.preprocessing.dataset.read_case", deadly)
     with pytest.raises(AutosegError, match=r"^preparing cases: b ended its process \(killed by SIGKILL.*it was alone"):
-        prepare(dataset, tmp_path, jobs=2)
+        prepare(dataset, tmp_path, processes=2)
     assert {"a.json", "c.json"} <= state(tmp_path).keys()
     assert "b.json" not in state(tmp_path)
 
@@ -363,7 +363,7 @@ def test_killed_at_any_point_and_run_again_gives_the_same_bytes(tmp_path):
 def test_an_error_comes_out_of_another_process(dataset, tmp_path):
     spoil_value(dataset.cases[1])
     with pytest.raises(DatasetError, match="^case 'b': the label map holds value 7"):
-        prepare(dataset, tmp_path, jobs=2)
+        prepare(dataset, tmp_path, processes=2)
 
 
 def test_a_case_without_a_label_map(dataset, tmp_path):
@@ -376,7 +376,7 @@ def test_a_case_without_a_label_map(dataset, tmp_path):
 def test_real_cases(tmp_path):
     dataset = Dataset.open(DATA / "hippocampus")
     dataset = replace(dataset, cases=dataset.cases[:10])
-    prepared = prepare(dataset, tmp_path, jobs=2)
+    prepared = prepare(dataset, tmp_path, processes=2)
     for case, source in zip(prepared, dataset.cases, strict=True):
         image = read_image(*source.images)
         assert case.placement.grid == image.grid

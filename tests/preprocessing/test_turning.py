@@ -184,7 +184,7 @@ def test_a_dataset_of_mixed_orientations_there_and_back(tmp_path, restore_labels
         sitk.WriteImage(stored(image, code), str(cases[-1].images[0]))
         sitk.WriteImage(stored(label_map, code), str(cases[-1].label))
     dataset = Dataset(tmp_path, Description(name="mixed", channels=("MR",), labels=LABELS), tuple(cases))
-    prepared = prepare_dataset(dataset, plan("RAS"), (4, 4, 4), tmp_path / "prepared", jobs=1)
+    prepared = prepare_dataset(dataset, plan("RAS"), (4, 4, 4), tmp_path / "prepared", processes=1)
     for case, made in zip(cases, prepared, strict=True):
         np.testing.assert_array_equal(made.image()[0], image[1:5, 0:5, 2:8][:, ::-1, ::-1])
         np.testing.assert_array_equal(made.labels()[0], label_map[1:5, 0:5, 2:8][:, ::-1, ::-1] // 10)

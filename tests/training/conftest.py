@@ -134,7 +134,7 @@ def prepared(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list
     """The cases of `dataset`, ready for stages of two and of three dimensions."""
     stage = tiny_stage()
     return prepare_dataset(
-        dataset, stage.preprocessing, stage.sampling.patch_size, tmp_path_factory.mktemp("prepared"), jobs=1
+        dataset, stage.preprocessing, stage.sampling.patch_size, tmp_path_factory.mktemp("prepared"), processes=1
     )
 
 

@@ -73,7 +73,7 @@ def test_a_full_disk(dataset, make_stage, make_plan, tmp_path, kind):
     plan = make_plan(make_stage(training={"epochs": 12, "iterations_per_epoch": 6}))
     space, other = Workspace(tmp_path / "full"), Workspace(tmp_path / "undisturbed")
     for one in (space, other):
-        preprocess(dataset, plan, "tiny", one, jobs=1)
+        preprocess(dataset, plan, "tiny", one, processes=1)
     write_plan(space.plan_file(plan.name), plan)
     folder = space.fold_folder(plan, "tiny", 0)
     disk = kind(space.path / "models")

@@ -47,7 +47,7 @@ def test_killed_twice_it_ends_in_the_same_weights(dataset, make_stage, make_plan
     assert training.returncode == 0, said
 
     other = Workspace(tmp_path / "uninterrupted")
-    preprocess(dataset, plan, "tiny", other, jobs=1)
+    preprocess(dataset, plan, "tiny", other, processes=1)
     expected = train(plan, "tiny", 0, other)
     assert (folder / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes(), f"killed {moments} s after epochs 1, 3"
     assert [row["train_loss"] for row in rows(folder)] == [row["train_loss"] for row in rows(expected)]

@@ -216,7 +216,7 @@ def test_regions_are_drawn_each_as_often(make_stage, dataset, tmp_path):
         loss=[{"kind": "binary_cross_entropy"}],
         augmentation=[],
     )
-    prepared = prepare_dataset(described, stage.preprocessing, (4, 4, 4), tmp_path / "prepared", jobs=1)
+    prepared = prepare_dataset(described, stage.preprocessing, (4, 4, 4), tmp_path / "prepared", processes=1)
     for case in prepared:
         whole, box = case.record.located
         assert whole > box == (case.labels()[:] == 2).sum()

@@ -52,7 +52,7 @@ def own_dataset(dataset: Dataset, tmp_path: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def fingerprint(dataset: Dataset) -> Fingerprint:
-    return extract_fingerprint(dataset, jobs=1)
+    return extract_fingerprint(dataset, processes=1)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def trained(dataset: Dataset, plan: Plan, tmp_path_factory: pytest.TempPathFacto
     """A workspace with fold 0 of 3d_fullres. Not to be changed: `own_trained` is."""
     torch.set_num_threads(1)
     workspace = Workspace(tmp_path_factory.mktemp("trained"))
-    preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
+    preprocess(dataset, plan, "3d_fullres", workspace, processes=1)
     train(plan, "3d_fullres", 0, workspace, workers=0)
     return workspace
 

@@ -35,7 +35,7 @@ def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
     folds = workspace.folds_of(dataset)
     assert validated(folds) == [{"0", "1"}, {"2", "3"}, {"4"}]
     assert list(chosen_folds(dataset, workspace, None)) == [0, 1, 2]
-    preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
+    preprocess(dataset, plan, "3d_fullres", workspace, processes=1)
     assert [workspace.read_fold(number) for number in range(3)] == list(folds)
     assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": patients, "stratify": False}
     with pytest.raises(WorkspaceError, match="no fold 3: this dataset has folds 0 to 2"):
@@ -50,7 +50,7 @@ def test_a_range_test_keeps_to_them(dataset, plan, workspace, patients, monkeypa
 
     monkeypatch.setattr("autoseg.workflow.lr_range.find_rate_range", seen)
     with pytest.raises(KeyboardInterrupt) as raised:
-        measure_rate_range(dataset, plan, "3d_fullres", 0, workspace, device="cpu", workers=0, jobs=1)
+        measure_rate_range(dataset, plan, "3d_fullres", 0, workspace, device="cpu", workers=0, processes=1)
     assert raised.value.args[0] == list(workspace.folds_of(dataset)[0].validation)
     assert len(raised.value.args[0]) != len(make_folds(dataset)[0].validation)
 
@@ -74,7 +74,7 @@ def test_nothing_asked_nothing_changed(dataset, plan, workspace):
 
 def test_stratified(dataset, workspace):
     """Each of five cases is a fold; which one differs from nnU-Net's order."""
-    record_asked_folds(dataset, workspace, stratify=True, jobs=1)
+    record_asked_folds(dataset, workspace, stratify=True, processes=1)
     assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
     assert json.loads(workspace.folds_file.read_text())["asked"] == {"group_by": None, "stratify": True}
 
@@ -151,10 +151,10 @@ def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
     assert (len(fold.training), len(fold.validation), len(kept)) == (3, 1, 1)
     assert f"one split: 3 cases to train, 1 to validate; kept for a test: {min(kept)}" in caplog.text
     assert list(chosen_folds(dataset, workspace, None)) == [0]
-    preprocess(dataset, plan, "3d_fullres", workspace, jobs=1)
+    preprocess(dataset, plan, "3d_fullres", workspace, processes=1)
     assert workspace.read_fold(0) == fold
     assert set(workspace.read_fold("all").training) == names - kept
-    record_asked_folds(dataset, workspace, split="80/20", stratify=True, jobs=1)
+    record_asked_folds(dataset, workspace, split="80/20", stratify=True, processes=1)
     [fold] = workspace.folds_of(dataset)
     assert {*fold.training, *fold.validation} == names and len(fold.validation) == 1
 

@@ -38,10 +38,10 @@ def write_fold(plan, stage, channels, workspace) -> None:
 def test_a_stage_that_builds_on_another_sees_what_that_one_predicted(dataset, cascade, workspace):
     write_first_predictions(dataset, cascade, workspace)
     for stage, channels in ((FIRST, 1), (SECOND, 1 + 2)):
-        preprocess(dataset, cascade, stage, workspace, jobs=1)
+        preprocess(dataset, cascade, stage, workspace, processes=1)
         write_fold(cascade, stage, channels, workspace)
     references = {case.name: case.label for case in dataset.cases}
-    folder = predict_pair(cascade, (FIRST, SECOND), [0], workspace, references, "cpu", jobs=1)
+    folder = predict_pair(cascade, (FIRST, SECOND), [0], workspace, references, "cpu", processes=1)
     [name] = make_folds(dataset)[0].validation
     said = []
     for stage in (FIRST, SECOND):

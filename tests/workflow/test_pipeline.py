@@ -25,9 +25,9 @@ def test_a_dataset_is_checked_once(dataset, workspace, monkeypatch):
         return []
 
     monkeypatch.setattr(pipeline, "check_dataset", check)
-    plan = plan_dataset(dataset, workspace, ASKED, jobs=1)
+    plan = plan_dataset(dataset, workspace, ASKED, processes=1)
     assert workspace.read_plan() == plan
-    assert plan_dataset(dataset, workspace, ASKED, jobs=1) == plan
+    assert plan_dataset(dataset, workspace, ASKED, processes=1) == plan
     assert len(checked) == 1
 
 
@@ -37,7 +37,7 @@ def test_a_faulty_dataset_is_not_planned_for(own_dataset, workspace):
     truncated = labels / "kidneys_003.nii.gz"
     truncated.write_bytes(truncated.read_bytes()[:100])
     with pytest.raises(DatasetError) as raised:
-        plan_dataset(own_dataset, workspace, ASKED, jobs=1)
+        plan_dataset(own_dataset, workspace, ASKED, processes=1)
     text = str(raised.value)
     assert text.startswith(f"{own_dataset.path}: 2 problems to mend before training\n\n")
     assert re.search(r"^case 'kidneys_001': ", text, re.MULTILINE)
@@ -113,11 +113,11 @@ def test_an_absent_device_is_told_before_anything_is_prepared(dataset, plan, wor
 
 
 def test_a_job_is_prepared_for_trained_and_scored(dataset, plan, workspace):
-    folder = run_job(ModelJob("2d", 2, False), dataset, plan, workspace, workers=0, jobs=1)
+    folder = run_job(ModelJob("2d", 2, False), dataset, plan, workspace, workers=0, processes=1)
     assert folder == workspace.fold_folder(plan, "2d", 2)
     assert (folder / "validation" / "scores.json").is_file()
     assert list_jobs(dataset, plan, workspace, "2d", [2]) == [ModelJob("2d", 2, True)]
-    assert run_job(ModelJob("2d", 2, True), dataset, plan, workspace, workers=0, jobs=1) == folder
+    assert run_job(ModelJob("2d", 2, True), dataset, plan, workspace, workers=0, processes=1) == folder
 
 
 @pytest.mark.parametrize("folds", [None, [0]])

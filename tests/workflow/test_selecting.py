@@ -84,7 +84,7 @@ class Handmade:
             label_map = shares(name, self.wrong[stage]).argmax(axis=0).astype(np.uint8)
             write_label_map(folder / "validation" / f"{name}.nii.gz", self.spoilt(label_map, name), GRID)
         given = {name: self.references[name] for name in names}
-        evaluate(folder / "validation", given, LABELS, jobs=1).write(folder / "validation" / "scores.json")
+        evaluate(folder / "validation", given, LABELS, processes=1).write(folder / "validation" / "scores.json")
 
     def spoilt(self, label_map: np.ndarray, name: str) -> np.ndarray:
         return label_map
@@ -96,7 +96,7 @@ class Handmade:
         write_probabilities(target, shares(case.name, self.wrong[case.stage]))
 
     def select(self):
-        return select(self.dataset, self.plan, self.workspace, jobs=1)
+        return select(self.dataset, self.plan, self.workspace, processes=1)
 
 
 @pytest.fixture

@@ -43,29 +43,29 @@ def without(dataset: Dataset, case: str) -> Dataset:
 
 
 def test_a_fingerprint_is_extracted_once(dataset, workspace, fingerprint, monkeypatch):
-    assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
+    assert fingerprint_in_workspace(dataset, workspace, processes=1) == fingerprint
     monkeypatch.setattr(facts, "extract_fingerprint", must_not_run)
     before = contents(workspace.path)
-    assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
+    assert fingerprint_in_workspace(dataset, workspace, processes=1) == fingerprint
     assert contents(workspace.path) == before
 
 
 def test_a_fingerprint_follows_its_dataset(own_dataset, workspace):
-    fingerprint_in_workspace(own_dataset, workspace, jobs=1)
+    fingerprint_in_workspace(own_dataset, workspace, processes=1)
     fewer = without(own_dataset, "kidneys_003")
-    assert len(fingerprint_in_workspace(fewer, workspace, jobs=1).cases) == 4
+    assert len(fingerprint_in_workspace(fewer, workspace, processes=1).cases) == 4
     description = json.loads((own_dataset.path / "dataset.json").read_text())
     description["labels"]["cyst"] = 3
     (own_dataset.path / "dataset.json").write_text(json.dumps(description))
     relabelled = Dataset.open(own_dataset.path)
-    assert "cyst" in fingerprint_in_workspace(relabelled, workspace, jobs=1).labels
+    assert "cyst" in fingerprint_in_workspace(relabelled, workspace, processes=1).labels
 
 
 def test_a_fingerprint_without_intensities_is_made_anew_for_a_dataset_with_images(dataset, workspace, fingerprint):
-    fingerprint_in_workspace(dataset, workspace, jobs=1)
+    fingerprint_in_workspace(dataset, workspace, processes=1)
     emptied = json.loads(workspace.fingerprint_file.read_text()) | {"intensities": [], "image_intensities": []}
     workspace.fingerprint_file.write_text(json.dumps(emptied))
-    assert fingerprint_in_workspace(dataset, workspace, jobs=1) == fingerprint
+    assert fingerprint_in_workspace(dataset, workspace, processes=1) == fingerprint
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def stranger(tmp_path) -> Dataset:
 
 
 def test_a_workspace_belongs_to_one_dataset(dataset, stranger, workspace, plan):
-    fingerprint_in_workspace(dataset, workspace, jobs=1)
-    preprocess(dataset, plan, STAGE, workspace, jobs=1)
+    fingerprint_in_workspace(dataset, workspace, processes=1)
+    preprocess(dataset, plan, STAGE, workspace, processes=1)
     before = contents(workspace.path)
     for step in (
-        lambda: fingerprint_in_workspace(stranger, workspace, jobs=1),
-        lambda: preprocess(stranger, plan, STAGE, workspace, jobs=1),
+        lambda: fingerprint_in_workspace(stranger, workspace, processes=1),
+        lambda: preprocess(stranger, plan, STAGE, workspace, processes=1),
     ):
         with pytest.raises(WorkspaceError) as raised:
             step()
@@ -99,21 +99,21 @@ def test_a_workspace_belongs_to_one_dataset(dataset, stranger, workspace, plan):
 
 
 def test_preprocessing_is_done_once(dataset, workspace, plan):
-    prepared = preprocess(dataset, plan, STAGE, workspace, jobs=1)
+    prepared = preprocess(dataset, plan, STAGE, workspace, processes=1)
     assert [case.name for case in prepared] == [case.name for case in dataset.cases]
     assert {case.folder for case in prepared} == {workspace.prepared_folder(plan, STAGE)}
     assert [workspace.read_fold(number) for number in range(5)] == list(make_folds(dataset))
     arrays = contents(workspace.path / "prepared")
-    preprocess(dataset, plan, STAGE, workspace, jobs=1)
+    preprocess(dataset, plan, STAGE, workspace, processes=1)
     assert contents(workspace.path / "prepared") == arrays
 
 
 def test_preprocessing_continues_where_it_stopped(dataset, workspace, plan):
-    preprocess(dataset, plan, STAGE, workspace, jobs=1)
+    preprocess(dataset, plan, STAGE, workspace, processes=1)
     arrays = contents(workspace.path / "prepared")
     lost = workspace.prepared_folder(plan, STAGE) / "kidneys_002.json"
     lost.unlink()
-    preprocess(dataset, plan, STAGE, workspace, jobs=1)
+    preprocess(dataset, plan, STAGE, workspace, processes=1)
     after = contents(workspace.path / "prepared")
     assert after.keys() == arrays.keys()
     assert {Path(path).name.split(".")[0] for path in after if after[path] != arrays[path]} == {"kidneys_002"}
@@ -124,7 +124,7 @@ def test_a_plan_for_other_labels_is_not_prepared_for(own_dataset, workspace, pla
     description["labels"]["cyst"] = 3
     (own_dataset.path / "dataset.json").write_text(json.dumps(description))
     with pytest.raises(WorkspaceError) as raised:
-        preprocess(Dataset.open(own_dataset.path), plan, STAGE, workspace, jobs=1)
+        preprocess(Dataset.open(own_dataset.path), plan, STAGE, workspace, processes=1)
     assert str(raised.value) == (
         f"{own_dataset.path}: has channels CT and labels background 0, kidney 1, tumour 2, cyst 3, but plan 'default' "
         "is for CT and background 0, kidney 1, tumour 2. Derive a plan for the dataset as it is now "
@@ -135,7 +135,7 @@ def test_a_plan_for_other_labels_is_not_prepared_for(own_dataset, workspace, pla
 
 def test_a_stage_that_is_not_planned(dataset, workspace, plan):
     with pytest.raises(WorkspaceError, match="plan 'default' has no stage '4d'. There is: 2d, 3d_fullres."):
-        preprocess(dataset, plan, "4d", workspace, jobs=1)
+        preprocess(dataset, plan, "4d", workspace, processes=1)
     with pytest.raises(WorkspaceError, match="plan 'default' has no stage '4d'"):
         train(plan, "4d", 0, workspace)
     assert not workspace.path.exists()
@@ -239,7 +239,7 @@ def test_a_model_by_another_plan_is_not_taken_for_this_one(trained, plan):
 
 def test_a_model_of_other_cases_is_not_taken_for_this_one(own_dataset, own_trained, plan):
     fewer = without(own_dataset, "kidneys_004")
-    preprocess(fewer, plan, STAGE, own_trained, jobs=1)
+    preprocess(fewer, plan, STAGE, own_trained, processes=1)
     with pytest.raises(WorkspaceError, match="fold_0: this model was trained by another plan, on other cases, or on"):
         train(plan, STAGE, 0, own_trained)
 
@@ -248,11 +248,11 @@ def test_a_model_of_files_that_have_changed_is_not_taken_for_theirs(own_dataset,
     trains = own_trained.read_fold(0).training[0]
     label = next(case.label for case in own_dataset.cases if case.name == trains)
     os.utime(label, ns=(0, 0))
-    preprocess(own_dataset, plan, STAGE, own_trained, jobs=1)
+    preprocess(own_dataset, plan, STAGE, own_trained, processes=1)
     train(plan, STAGE, 0, own_trained)  # only touched: the same content
     label_map, grid = read_label_map(label)
     write_label_map(label, np.zeros_like(label_map), grid)
-    preprocess(own_dataset, plan, STAGE, own_trained, jobs=1)
+    preprocess(own_dataset, plan, STAGE, own_trained, processes=1)
     with pytest.raises(WorkspaceError, match="or on files that have changed since"):
         train(plan, STAGE, 0, own_trained)
 
@@ -260,7 +260,7 @@ def test_a_model_of_files_that_have_changed_is_not_taken_for_theirs(own_dataset,
 def test_an_unfinished_training_on_other_cases_is_not_continued(own_dataset, own_trained, plan):
     (own_trained.fold_folder(plan, STAGE, 0) / "weights.safetensors").unlink()
     fewer = without(own_dataset, "kidneys_004")
-    preprocess(fewer, plan, STAGE, own_trained, jobs=1)
+    preprocess(fewer, plan, STAGE, own_trained, processes=1)
     with pytest.raises(TrainingError, match="holds a training by another plan, on other cases, on files"):
         train(plan, STAGE, 0, own_trained, workers=0)
 
@@ -290,7 +290,7 @@ def test_cases_that_are_not_prepared(workspace, trained, plan):
 def test_a_stage_that_builds_on_another_needs_all_its_folds(dataset, cascade, own_trained):
     before = contents(own_trained.path)
     with pytest.raises(UntrainedStage) as raised:
-        preprocess(dataset, cascade, "3d_cascade", own_trained, jobs=1)
+        preprocess(dataset, cascade, "3d_cascade", own_trained, processes=1)
     assert str(raised.value) == (
         "stage 3d_cascade builds on what 3d_fullres predicts, and folds 1, 2, 3, 4 of that stage are not trained and "
         "validated. Run 'autoseg train DATASET --stage 3d_cascade' or 'autoseg run DATASET', which train them first."
@@ -304,7 +304,7 @@ def test_a_lost_prediction_is_named(dataset, cascade, own_trained):
     lost = next((own_trained.fold_folder(cascade, STAGE, 0) / "validation").glob("kidneys_*"))
     lost.unlink()
     with pytest.raises(WorkspaceError) as raised:
-        preprocess(dataset, cascade, "3d_cascade", own_trained, jobs=1)
+        preprocess(dataset, cascade, "3d_cascade", own_trained, processes=1)
     assert str(raised.value) == (
         f"{lost}: no such file, but 3d_cascade is trained on it. Remove {lost.parent} and run 'autoseg train' or "
         "'autoseg run' again: its cases are predicted anew."
