@@ -1,6 +1,7 @@
 """How a team predicts images in the memory there is.
 
-Comes in: a team, jobs, a limit. Goes out: the `Way` that keeps below the limit for the largest image and every member.
+Comes in: a team, jobs, a limit. Goes out: the `Way` that keeps below the limit for the largest image and every member;
+of a prepared image, whether its sums go on a disk.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from autoseg.dataset.absurd import absurd_sizes
 from autoseg.dataset.images import read_grid
@@ -16,10 +18,12 @@ from autoseg.errors import AutosegError, DatasetError
 from autoseg.geometry import Grid
 from autoseg.inference.jobs import Job
 from autoseg.inference.memory import FLOAT, Way, find_way
+from autoseg.inference.predictor import Predictor
 from autoseg.inference.team import Team
 from autoseg.memory import available_memory_bytes, resident_memory_bytes
 from autoseg.phrases import by
-from autoseg.preprocessing import place
+from autoseg.plan.postprocessing import needs_probabilities
+from autoseg.preprocessing import Placement, place
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +66,23 @@ def choose_way(team: Team, jobs: Sequence[Job], max_memory_gb: float | None) -> 
     else:
         logger.info("predicting is expected to take %s", what)
     return way
+
+
+def disk_if_needed(predictor: Predictor, placement: Placement, folder: Path) -> Path | None:
+    """The folder on whose disk sums of logits are kept, if the memory that is free does not hold them; else None.
+
+    Args:
+        predictor: that predicts a prepared image, not yet read.
+        placement: of the image.
+        folder: on a disk with room.
+    """
+    used, dataset = resident_memory_bytes(), predictor.model.plan.dataset
+    limit = used + available_memory_bytes()
+    if needs_probabilities(predictor.stage.postprocessing):
+        used += FLOAT * dataset.labels.outputs * math.prod(placement.native_shape)
+    shapes = placement.native_shape, placement.shape
+    way = find_way(predictor.stage, dataset, *shapes, predictor.device, used, limit, several=False)
+    return folder if way.sums_on_disk else None
 
 
 def _way_for_all(team: Team, grid: Grid, used: int, limit: float, several: bool) -> Way:

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.dataset import split_ending, write_label_map
 from autoseg.evaluation import SCORES_FILE, Scores, evaluate
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.way import disk_if_needed
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Progress, silent
 
@@ -35,7 +36,8 @@ def validate_cases(
         for case in cases:
             target = folder / (case.name + split_ending(_label_file(case).name)[1])
             if not target.is_file():
-                found = predictor.predict_and_finish(*predictor.read(case))
+                disk = disk_if_needed(predictor, case.placement, folder)
+                found = predictor.predict_and_finish(*predictor.read(case), disk=disk)
                 write_label_map(target, found.label_map, found.grid)
             step(1, case.name)
     references = {case.name: _label_file(case) for case in cases}

@@ -21,6 +21,7 @@ from autoseg.inference.averaging import mean_label_map, open_probabilities, writ
 from autoseg.inference.mapped import mapped_array
 from autoseg.inference.model import DESCRIPTION
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.way import disk_if_needed
 from autoseg.plan import Plan
 from autoseg.plan.postprocessing import needs_probabilities, shared_rules
 from autoseg.postprocessing import apply
@@ -112,9 +113,10 @@ def predict_probabilities(
 
 def _predict(predictor: Predictor, case: PreparedCase, target: Path) -> None:
     """In a file from the first to the last, for probabilities of many labels do not fit the memory."""
+    disk = disk_if_needed(predictor, case.placement, target.parent)
     (array, placement), outputs = predictor.read(case), predictor.model.plan.dataset.labels.outputs
     with mapped_array(target.parent, (outputs, *placement.native_shape), np.float16) as shares:
-        predictor.predict_prepared(array, placement, shares)
+        predictor.predict_prepared(array, placement, shares, disk=disk)
         write_probabilities(target, shares)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from autoseg.dataset import read_label_map
+from autoseg.dataset import Dataset, read_label_map
+from autoseg.inference import sliding_window, way
+from autoseg.inference.mapped import mapped_array
 from autoseg.inference.model import Model
 from autoseg.inference.predictor import Predictor
+from autoseg.preprocessing import prepare_dataset
 from autoseg.training import validate_cases
 
 
@@ -46,6 +52,44 @@ def test_predictions_and_scores(predictor, prepared, dataset, tmp_path):
         for target, value in {"ball": 1, "box": 2}.items():
             assert scores.dice[name][target] == pytest.approx(dice(predicted == value, truth == value))
         assert scores.dice[name]["ball"] > 0.9
+
+
+def test_label_maps_that_are_links_to_files_without_an_ending(predictor, dataset, tmp_path):
+    """As DVC keeps them: the name of the link says the format, also of the prediction."""
+    folder = shutil.copytree(dataset.path, tmp_path / "balls")
+    for number, label in enumerate(sorted((folder / "labelsTr").iterdir())):
+        label.rename(tmp_path / f"{number:032x}")
+        label.symlink_to(tmp_path / f"{number:032x}")
+    linked = Dataset.open(folder)
+    stage = predictor.stage
+    cases = prepare_dataset(linked, stage.preprocessing, stage.sampling.patch_size, tmp_path / "prepared", processes=1)
+    scores = validate_cases(predictor, cases[:1], tmp_path / "validation")
+    assert (tmp_path / "validation" / "ball_0.nii.gz").is_file()
+    assert scores.dice["ball_0"]["ball"] > 0.9
+
+
+def test_with_little_memory_the_sums_are_on_the_disk_and_the_same_is_predicted(
+    predictor, prepared, tmp_path, monkeypatch
+):
+    folders = []
+
+    @contextmanager
+    def mapped(folder, *arguments):
+        folders.append(folder)
+        with mapped_array(folder, *arguments) as array:
+            yield array
+
+    monkeypatch.setattr(sliding_window, "mapped_array", mapped)
+    ample = validate_cases(predictor, prepared[:2], tmp_path / "ample")
+    assert folders == []
+    monkeypatch.setattr(way, "available_memory_bytes", lambda: 1000.0)
+    little = validate_cases(predictor, prepared[:2], tmp_path / "little")
+    assert folders == [tmp_path / "little"] * 2
+    assert little == ample
+    names = [sorted(file.name for file in (tmp_path / folder).iterdir()) for folder in ("ample", "little")]
+    assert names[0] == names[1]
+    for name in ("ball_0.nii.gz", "ball_1.nii.gz"):
+        assert (tmp_path / "little" / name).read_bytes() == (tmp_path / "ample" / name).read_bytes()
 
 
 def test_predictions_that_are_there_are_kept(predictor, prepared, tmp_path):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import torch
 
 from autoseg.dataset import make_folds, read_label_map, write_label_map
+from autoseg.inference import predictor, way
+from autoseg.inference.averaging import open_probabilities
 from autoseg.inference.model import Model, write_model
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks import build_network
 from autoseg.preprocessing import PreparedCase
-from autoseg.workflow.pairing import predict_pair
+from autoseg.workflow.pairing import MADE_FROM, predict_pair, predict_probabilities
 from autoseg.workflow.preparation import preprocess
 
 FIRST, SECOND = "3d_fullres", "3d_cascade"
@@ -35,6 +40,29 @@ def write_fold(plan, stage, channels, workspace) -> None:
     write_model(workspace.fold_folder(plan, stage, 0), model, weights)
 
 
+def test_with_little_memory_the_sums_are_on_the_disk(own_trained, plan, monkeypatch):
+    asked = []
+
+    def rows(networks, image, stage, labels, device, mirror, step, disk):
+        asked.append(disk)
+        return predict_rows(networks, image, stage, labels, device, mirror, step, disk)
+
+    def said():
+        files = predict_probabilities(plan, FIRST, [0], own_trained, "cpu")
+        [(name, file)] = files.items()
+        probabilities = open_probabilities(file)[:]
+        assert {path.name for path in file.parent.iterdir()} == {MADE_FROM, f"{name}.b2nd"}
+        shutil.rmtree(file.parent)
+        return file.parent, probabilities
+
+    monkeypatch.setattr(predictor, "predict_rows", rows)
+    _, ample = said()
+    monkeypatch.setattr(way, "available_memory_bytes", lambda: 1000.0)
+    folder, little = said()
+    assert asked == [None, folder]
+    np.testing.assert_array_equal(little, ample)
+
+
 def test_a_stage_that_builds_on_another_sees_what_that_one_predicted(dataset, cascade, workspace):
     write_first_predictions(dataset, cascade, workspace)
     for stage, channels in ((FIRST, 1), (SECOND, 1 + 2)):
@@ -52,8 +80,8 @@ def test_a_stage_that_builds_on_another_sees_what_that_one_predicted(dataset, ca
             predicted = case.previous()[:]
             assert set(np.unique(predicted)) == {0, 1, 2}
             array = np.concatenate((array, predicted == 1, predicted == 2)).astype(np.float32)
-        predictor = Predictor.load(workspace.fold_folder(cascade, stage, 0), "cpu")
-        said.append(predictor.predict_prepared(torch.from_numpy(array), case.placement, True).probabilities)
+        one = Predictor.load(workspace.fold_folder(cascade, stage, 0), "cpu")
+        said.append(one.predict_prepared(torch.from_numpy(array), case.placement, True).probabilities)
     mean = np.mean(said, axis=0, dtype=np.float64)
     first, second = np.sort(mean, axis=0)[:-3:-1]
     clear = first - second > 2e-3  # what is nearer may be rounded to either
