@@ -108,6 +108,7 @@ def test_a_damaged_log_tells_what_is_whole_of_it(begun, workspace, damage):
         (trained.SCORES, b"", "not a JSON file"),
         (trained.SCORES, b"[]", "does not hold scores"),
     ],
+    ids=range(6),
 )
 def test_a_damaged_model_is_told_of_among_the_others(begun, workspace, file, content, problem):
     finish(workspace, begun, "2d", 2, 0.5, 40.0)
