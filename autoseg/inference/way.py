@@ -28,6 +28,7 @@ from autoseg.preprocessing import Placement, place
 logger = logging.getLogger(__name__)
 
 GIGABYTE = 1e9
+LITTLE = 0.05  # of the memory that is free: if all logits and probabilities take less, where they are does not matter
 
 
 def choose_way(team: Team, jobs: Sequence[Job], max_memory_gb: float | None) -> Way:
@@ -77,10 +78,12 @@ def disk_if_needed(predictor: Predictor, placement: Placement, folder: Path) -> 
         folder: on a disk with room.
     """
     used, dataset = resident_memory_bytes(), predictor.model.plan.dataset
-    limit = used + available_memory_bytes()
+    shapes, free = (placement.native_shape, placement.shape), available_memory_bytes()
+    if FLOAT * dataset.labels.outputs * sum(map(math.prod, shapes)) < LITTLE * free:
+        return None  # tracing the network, below, can take longer than predicting a small image
+    limit = used + free
     if needs_probabilities(predictor.stage.postprocessing):
         used += FLOAT * dataset.labels.outputs * math.prod(placement.native_shape)
-    shapes = placement.native_shape, placement.shape
     way = find_way(predictor.stage, dataset, *shapes, predictor.device, used, limit, several=False)
     return folder if way.sums_on_disk else None
 
