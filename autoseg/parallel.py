@@ -86,6 +86,26 @@ def map_items(
     return [results[index] for index in range(len(items))]
 
 
+def how_it_ended(exit_code: int) -> str:
+    """What a process's exit code says.
+
+    >>> how_it_ended(-9), how_it_ended(3)
+    ('killed by SIGKILL', 'exit code 3')
+    """
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"exit code {exit_code}"
+
+
+def end_with_parent() -> None:
+    """For a thread beside the work of a process: ends it when the one that started it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 class _Death(NamedTuple):
     """How a process ended.
 
@@ -101,7 +121,7 @@ class _Death(NamedTuple):
 
     def __str__(self) -> str:
         used = f", having used {self.peak_bytes / 1e9:.2f} GB of memory" if self.peak_bytes else ""
-        return f"ended its process ({_reason(self.exit_code)}{used})"
+        return f"ended its process ({how_it_ended(self.exit_code)}{used})"
 
     @property
     def killed(self) -> bool:
@@ -118,13 +138,6 @@ def _obituary(description: str, deaths: Sequence[tuple[str, _Death]]) -> str:
     else:
         remedy = "Is a file of it damaged? Mend it, or leave the case out, and run the same command again."
     return f"{description}: {first} {death}, and it was alone.{others} All others are done. {remedy}"
-
-
-def _reason(exit_code: int) -> str:
-    try:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"exit code {exit_code}"
 
 
 class _Worker(Generic[Item]):

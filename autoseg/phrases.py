@@ -48,6 +48,17 @@ def counted(count: float, noun: str) -> str:
     return f"{number(count)} {noun}{'s' * (number(count) != '1')}"
 
 
+def in_time(minutes: float) -> str:
+    """Minutes as people say them.
+
+    >>> in_time(0.4), in_time(1), in_time(25.4), in_time(200)
+    ('a minute', 'a minute', '25 minutes', '3.3 hours')
+    """
+    if minutes >= 120:
+        return f"{minutes / 60:.1f} hours"
+    return "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
+
+
 def numbered(noun: str, numbers: Iterable[object]) -> str:
     """Things that have numbers.
 

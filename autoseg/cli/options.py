@@ -224,3 +224,18 @@ def parse_fold(text: str, option: str = "--fold") -> int | str:
     if not (text.isascii() and text.isdecimal() and len(text) < 4):
         raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint=option)
     return int(text)
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """The devices to keep busy, all of one kind."""
+    from autoseg.networks.devices import find_device
+
+    if text == "all":
+        import torch
+
+        return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or ("cpu",)
+    named = tuple(name.strip() for name in text.split(","))
+    kinds = {find_device(name).type for name in named}
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"'{text}' are of several kinds, and a plan is for one", param_hint="--devices")
+    return named

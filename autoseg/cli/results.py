@@ -1,16 +1,46 @@
-"""What is shown of a model when it is trained, and of the best when it is selected: scores, and where to look."""
+"""What is shown of models: those to train, each when it is trained, and the best when it is selected."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.cli.display import say, show
+from autoseg.phrases import counted, in_time
 
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
+    from autoseg.plan import Plan
+    from autoseg.workflow.pipeline import ModelJob
     from autoseg.workflow.selection import Selection
+    from autoseg.workflow.status import Forecast
     from autoseg.workflow.workspace import Workspace
+
+
+def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
+    """A line a model, and about how long the rest will take."""
+    from autoseg.workflow.status import forecast
+
+    for job in todo:
+        length = plan.stages[job.stage].training
+        count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
+        say(f"  {job.name}: {'trained already' if job.done else f'to train, {counted(count, unit)}'}")
+    if undone := [job.stage for job in todo if not job.done]:
+        stages = list(dict.fromkeys(job.stage for job in todo))
+        say(f"  {time_needed(forecast(space, plan, undone, stages if selects and len(stages) > 1 else ()))}")
+
+
+def time_needed(found: Forecast) -> str:
+    """A forecast in words; what nobody knows is named."""
+    told = {
+        "training in all": found.training,
+        "validation": found.validation,
+        "predictions for pairs of stages": found.pairs,
+    }
+    known = [f"{in_time(minutes)} of {what}" for what, minutes in told.items() if minutes]
+    about = f"about {', '.join(known)}; " if known else ""
+    return f"{about}not counted: {', '.join(found.unknown)}"
 
 
 def show_model(dataset: Dataset, folder: Path) -> None:

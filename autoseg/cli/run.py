@@ -31,18 +31,14 @@ from autoseg.cli.options import (
     WorkspacePath,
     make_request,
     open_workspace,
+    parse_devices,
     parse_fold,
     unless_auto,
 )
-from autoseg.cli.results import show_model, show_selection
-from autoseg.cli.status import in_time
+from autoseg.cli.results import show_jobs, show_model, show_selection
 
 if TYPE_CHECKING:
-    from autoseg.plan import Plan
-    from autoseg.workflow.engine import NotDone, Task
-    from autoseg.workflow.pipeline import ModelJob
-    from autoseg.workflow.status import Forecast
-    from autoseg.workflow.workspace import Workspace
+    from autoseg.workflow.engine import Task
 
 
 def run(
@@ -150,63 +146,4 @@ def do_all(
             show(name)
 
     engine = on_devices(several, logs, told) if several else in_turn(device, told)
-    must_be_done(engine(tasks), len(tasks))
-
-
-def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
-    """A line a model, and about how long the rest will take."""
-    from autoseg.workflow.status import forecast
-
-    for job in todo:
-        length = plan.stages[job.stage].training
-        count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
-        time = f"{count:g} {unit}{'s' * (count != 1)}"
-        say(f"  {job.name}: {'trained already' if job.done else f'to train, {time}'}")
-    if undone := [job.stage for job in todo if not job.done]:
-        stages = list(dict.fromkeys(job.stage for job in todo))
-        say(f"  {time_needed(forecast(space, plan, undone, stages if selects and len(stages) > 1 else ()))}")
-
-
-def parse_devices(text: str) -> tuple[str, ...]:
-    """The devices to keep busy, all of one kind."""
-    from autoseg.networks.devices import find_device
-
-    if text == "all":
-        import torch
-
-        return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count())) or ("cpu",)
-    named = tuple(name.strip() for name in text.split(","))
-    kinds = {find_device(name).type for name in named}
-    if len(kinds) > 1:
-        raise typer.BadParameter(f"'{text}' are of several kinds, and a plan is for one", param_hint="--devices")
-    return named
-
-
-def must_be_done(left: NotDone, count: int) -> None:
-    """Refuses to go on when a task failed; the message names every one.
-
-    Raises:
-        AutosegError: one did.
-    """
-    from autoseg.errors import AutosegError
-
-    if not left.failed:
-        return
-    failures = "\n".join(f"{name}: {problem}" for name, problem in left.failed.items())
-    waiting = f"; not begun, for they build on those: {'; '.join(left.blocked)}" if left.blocked else ""
-    raise AutosegError(
-        f"{failures}\n{len(left.failed)} of {count} jobs failed{waiting}. Mend that and run the same command again; "
-        "what is done is kept."
-    )
-
-
-def time_needed(found: Forecast) -> str:
-    """A forecast in words; what nobody knows is named."""
-    told = {
-        "training in all": found.training,
-        "validation": found.validation,
-        "predictions for pairs of stages": found.pairs,
-    }
-    known = [f"{in_time(minutes)} of {what}" for what, minutes in told.items() if minutes]
-    about = f"about {', '.join(known)}; " if known else ""
-    return f"{about}not counted: {', '.join(found.unknown)}"
+    engine(tasks).must_be_nothing(len(tasks))

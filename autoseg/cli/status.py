@@ -9,6 +9,7 @@ import typer
 
 from autoseg.cli.display import show
 from autoseg.cli.options import PlanName, WorkspacePath, open_workspace
+from autoseg.phrases import in_time
 
 if TYPE_CHECKING:
     from autoseg.workflow.status import JobState
@@ -70,14 +71,3 @@ def describe(state: JobState) -> str:
             return f"to train{left}"
         case "damaged":
             return f"damaged: {state.problem}"
-
-
-def in_time(minutes: float) -> str:
-    """Minutes as people say them.
-
-    >>> in_time(0.4), in_time(1), in_time(25.4), in_time(200)
-    ('a minute', 'a minute', '25 minutes', '3.3 hours')
-    """
-    if minutes >= 120:
-        return f"{minutes / 60:.1f} hours"
-    return "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"

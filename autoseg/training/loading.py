@@ -7,8 +7,6 @@ processes.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
 import queue
 import signal
 import threading
@@ -24,7 +22,7 @@ from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAu
 
 from autoseg.errors import AutosegError, TrainingError
 from autoseg.memory import resident_memory_bytes
-from autoseg.parallel import available_cores
+from autoseg.parallel import available_cores, end_with_parent, how_it_ended
 from autoseg.training.augmentation import Sample
 from autoseg.training.patch_source import PatchSource
 
@@ -79,7 +77,7 @@ class _Loader(SlimDataLoaderBase):  # type: ignore[misc]
         """Called once in the worker, before it reads."""
         super().set_thread_id(thread_id)
         self.next_iteration += thread_id
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
 
     def generate_train_batch(self) -> dict[str, object]:
         """One batch, or the traceback of what went wrong; and the memory this process has resident."""
@@ -134,10 +132,8 @@ def _obituary(exit_code: int, resident_bytes: int) -> str:
     memory = f"it had {resident_bytes / 1e9:.2f} GB resident when it last gave a batch" if resident_bytes else ""
     if exit_code == -signal.SIGKILL:
         told = f"was killed, most likely because memory ran out{memory and f' ({memory})'}"
-    elif exit_code < 0:
-        told = f"ended with {signal.Signals(-exit_code).name}{memory and f'; {memory}'}"
     else:
-        told = f"ended with exit code {exit_code}{memory and f'; {memory}'}"
+        told = f"ended ({how_it_ended(exit_code)}{memory and f'; {memory}'})"
     return f"a process that loads training patches {told}. {AGAIN}, with fewer --workers."
 
 
@@ -159,11 +155,3 @@ def _stop(loader: MultiThreadedAugmenter) -> None:
     for process in loader._processes:
         process.join(END_SECONDS)
     loader._processes, loader.was_initialized = [], False  # so that its destructor does not empty them either
-
-
-def _end_with_parent() -> None:
-    """Runs beside the worker: a training that is killed leaves no worker behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -10,23 +10,24 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoseg.errors import AutosegError, TrainingStopped
+from autoseg.parallel import end_with_parent, how_it_ended
+
+if TYPE_CHECKING:
+    from autoseg.training.interruption import Interruption
 
 logger = logging.getLogger(__name__)
 
 WAKE_SECONDS = 0.5  # how often it is looked whether somebody asked to stop
-ORPHAN_SECONDS = 1.0  # how often a process looks whether the one that started it is still there
 
 
 class Task(NamedTuple):
@@ -55,6 +56,24 @@ class NotDone(NamedTuple):
 
     failed: dict[str, str]
     blocked: tuple[str, ...]
+
+    def must_be_nothing(self, count: int) -> None:
+        """Refuses to go on when a task failed; the message names every one.
+
+        Args:
+            count: of all tasks.
+
+        Raises:
+            AutosegError: one did.
+        """
+        if not self.failed:
+            return
+        failures = "\n".join(f"{name}: {problem}" for name, problem in self.failed.items())
+        waiting = f"; not begun, for they build on those: {'; '.join(self.blocked)}" if self.blocked else ""
+        raise AutosegError(
+            f"{failures}\n{len(self.failed)} of {count} jobs failed{waiting}. Mend that and run the same command "
+            "again; what is done is kept."
+        )
 
 
 Engine = Callable[[Sequence[Task]], NotDone]
@@ -99,26 +118,9 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
 
         board = _Board(tasks, told)
         workers = [_Worker(device, logs) for device in devices]
-        asked_them = False
         try:
             with interruption() as heard:
-                while True:
-                    for worker in workers:
-                        if worker.task is None and not heard.asked and (task := board.take()) is not None:
-                            told(task.name, f"begun on {worker.device}, {worker.give(task)}")
-                    busy = [worker for worker in workers if worker.task is not None]
-                    if not busy:
-                        break
-                    if heard.asked and not asked_them:
-                        asked_them = True
-                        for worker in busy:
-                            worker.ask_to_stop()
-                    ready = wait([worker.pipe for worker in busy], WAKE_SECONDS)
-                    for worker in busy:
-                        if worker.pipe in ready and (ended := worker.task) is not None:
-                            problem = worker.hear()
-                            if not (heard.asked and worker.is_gone):  # asked to stop where it could only end
-                                board.end(ended, problem)
+                _keep_busy(workers, board, heard, told)
         finally:
             for worker in workers:
                 worker.end()
@@ -127,6 +129,27 @@ def on_devices(devices: Sequence[str], logs: Path, told: Told) -> Engine:
         return board.not_done()
 
     return run
+
+
+def _keep_busy(workers: Sequence[_Worker], board: _Board, heard: Interruption, told: Told) -> None:
+    """Hands out tasks and takes note of their ends, until none is under way and none can begin."""
+    asked_them = False
+    while True:
+        for worker in workers:
+            if worker.task is None and not heard.asked and (task := board.take()) is not None:
+                told(task.name, f"begun on {worker.device}, {worker.give(task)}")
+        busy = [worker for worker in workers if worker.task is not None]
+        if not busy:
+            return
+        if heard.asked and not asked_them:
+            asked_them = True
+            for worker in busy:
+                worker.ask_to_stop()
+        ready = wait([worker.pipe for worker in busy], WAKE_SECONDS)
+        for worker in [worker for worker in busy if worker.pipe in ready]:
+            ended, problem = worker.hear()
+            if not (heard.asked and worker.is_gone):  # asked to stop where it could only end
+                board.end(ended, problem)
 
 
 class _Board:
@@ -177,7 +200,7 @@ class _Worker:
         if self._process is None:
             context: Any = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
             self.pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs, self.device, os.getpid()))
+            self._process = context.Process(target=_work, args=(theirs, self.device))
             self._process.start()
             theirs.close()  # so that the end of the process is the end of the pipe
         self.task = task
@@ -186,17 +209,18 @@ class _Worker:
             self.pipe.send((task.work, log))
         return log
 
-    def hear(self) -> str | None:
-        """What was wrong with the task that has ended; None where nothing was."""
-        self.task = None
+    def hear(self) -> tuple[Task, str | None]:
+        """The task that has ended, and what was wrong with it; None where nothing was."""
+        assert self.task is not None
+        ended, self.task = self.task, None
         try:
             problem: str | None = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            problem = f"its process ended (exit code {self._process.exitcode})"
+            problem = f"its process ended ({how_it_ended(self._process.exitcode)})"
             self.pipe.close()
             self._process = None
-        return problem
+        return ended, problem
 
     @property
     def is_gone(self) -> bool:
@@ -217,11 +241,11 @@ class _Worker:
         self._process.join()
 
 
-def _work(pipe: Connection, device: str, parent: int) -> None:
+def _work(pipe: Connection, device: str) -> None:
     """The life of a process: Ctrl-C is not for it, but for the one that started it."""
     if hasattr(os, "setsid"):
         os.setsid()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
         try:
             work, log = pipe.recv()
@@ -252,10 +276,3 @@ def _problem(work: Callable[[str], Any], device: str, log: Path) -> str | None:
         traceback.print_exc()
         return f"{type(problem).__name__}: {problem} (more in {log})"
     return None
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process when the one that started it is gone, and with it the processes that it started."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)

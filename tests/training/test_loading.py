@@ -328,8 +328,8 @@ def test_a_reader_that_is_killed_is_an_error_and_not_a_wait(large_batches, monke
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        (lambda: os._exit(3), "ended with exit code 3"),
-        (lambda: os.kill(os.getpid(), signal.SIGTERM), "ended with SIGTERM"),
+        (lambda: os._exit(3), "ended (exit code 3)"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "ended (killed by SIGTERM)"),
         (
             lambda: os.kill(os.getpid(), signal.SIGKILL),
             "was killed, most likely because memory ran out",

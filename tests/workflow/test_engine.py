@@ -84,7 +84,7 @@ def test_failures_in_processes(tmp_path):
     assert not_done.failed == {
         "a": "not like this",
         "b": f"ZeroDivisionError: by nothing (more in {log})",
-        "c": "its process ended (exit code -9)",
+        "c": "its process ended (killed by SIGKILL)",
     }
     assert not_done.blocked == ("e",)
     assert ("d", "done") in states and (tmp_path / "d").is_file()
