@@ -48,6 +48,7 @@ LOW, CASCADE, CROP = STAGES = ("3d_lowres", "3d_cascade", "3d_crop")
 MARGIN_MM = 20.0
 FEATURES = (8, 16, 32, 64, 80, 80, 80)
 EPOCHS = 4
+LEFT_OUT = ("mirror", "previous_binary", "previous_components")  # what takes longer to learn from than there is here
 COARSER = 4.0  # times larger voxels
 
 
@@ -128,7 +129,7 @@ def planned(dataset: Dataset, workspace: Workspace, memory: float, iterations: i
             update={
                 "network": network.model_copy(update={"features": FEATURES[: len(network.features)]}),
                 "optimizer": AdamW(learning_rate=0.004, weight_decay=0.02),  # as `standard` gives short trainings
-                "augmentation": tuple(one for one in stage.augmentation if one.kind != "mirror"),
+                "augmentation": tuple(one for one in stage.augmentation if one.kind not in LEFT_OUT),
                 "sampling": stage.sampling.model_copy(update={"batch_size": 2}),
                 "training": training,
                 "inference": stage.inference.model_copy(update={"mirror_axes": ()}),
