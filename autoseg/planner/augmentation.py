@@ -40,12 +40,14 @@ def augmentation(
 
     Rotation depends on the patch: ±30° about each axis in 3-D; within slices, by any angle, where the
     patch has few slices; in 2-D by any angle, but ±15° where the patch is elongated. What was 0 because
-    a channel is normalised inside a mask stays 0. A predicted input is varied, too.
+    a channel is normalised inside a mask stays 0. A predicted input is varied, too, but not in a short training:
+    a network that has seen organs without a prediction of them goes by images alone, and has too little time to learn
+    enough from these (benchmarks/results/cascade.md).
 
     Args:
         patch_size: voxels, 2 or 3 axes.
         axes: along which patches may be mirrored.
-        upright: turn by no more than 30°, as `mirroring.keeps_upright` says.
+        upright: the training is short, as `mirroring.keeps_upright` says: turn by no more than 30°.
         normalisation: of the channels.
         refines: the stage sees what another one predicted.
 
@@ -85,10 +87,12 @@ def augmentation(
     masked = tuple(channel for channel, how in enumerate(normalisation) if isinstance(how, ZScore) and how.inside_mask)
     if masked:
         transforms += (ZeroOutside(channels=masked),)
-    if refines:
+    if refines and not upright:
         transforms += (PreviousBinary(), PreviousComponents())
     reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
-    if refines:
+    if refines and upright:
+        reason += " What the other stage predicted is left as it is, so that a short training learns to rely on it."
+    elif refines:
         reason += " What the other stage predicted is changed as well: its borders, and now and then a part is missing."
     facts = {"patch_size": tuple(patch_size), "mirror_axes": axes, "upright": upright}
     if masked:

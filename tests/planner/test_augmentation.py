@@ -74,6 +74,12 @@ def test_what_another_stage_predicted_is_varied_last():
     assert (components.probability, components.label_probability, components.largest_share) == (0.2, 0.5, 0.15)
 
 
+def test_in_a_short_training_what_another_stage_predicted_stays_as_it_is():
+    found = augmentation((64, 64, 64), (), upright=True, refines=True)
+    assert found.value == augmentation((64, 64, 64), (), upright=True).value
+    assert found.reason.endswith("is left as it is, so that a short training learns to rely on it.")
+
+
 def test_reason():
     assert augmentation((10, 256, 224), (0, 1, 2)).reason == (
         "nnU-Net's variations of shape and intensity. The patch is 10 × 256 × 224 voxels: it has few slices, so it is "
