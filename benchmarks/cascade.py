@@ -1,6 +1,6 @@
 """A cascade against its low-resolution stage, and a chain of stages on real label maps.
 
-    python benchmarks/cascade.py [--cases 16] [--memory 0.17] [--iterations 1200] [--work FOLDER] [-o FOLDER]
+    python benchmarks/cascade.py [--cases 16] [--memory 0.17] [--iterations 1000] [--work FOLDER] [-o FOLDER]
     python benchmarks/cascade.py --labels FOLDER [--cases 4] [--memory 1] [--iterations 20] …
 
 Without --labels: generates CT-like data (benchmarks/kits_like.py), plans for it with --memory GB and then with less,
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    cases, memory, iterations = (4, 1.0, 20) if arguments.labels else (16, 0.17, 1200)
+    cases, memory, iterations = (4, 1.0, 20) if arguments.labels else (16, 0.17, 1000)
     cases, memory = arguments.cases or cases, arguments.memory or memory
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
