@@ -193,8 +193,10 @@ def plot(run: Row, rows: Sequence[Row], file: Path) -> None:
             if mean["mean"] is None:
                 continue
             if mean["low"] is not None:
-                axes.plot([mean["low"], mean["high"]], [place, place], color=colour, linewidth=2, alpha=0.6)
-            axes.plot([mean["mean"]], [place], "o", color=colour)
+                axes.plot(
+                    [mean["low"], mean["high"]], [place, place], color=colour, linewidth=2, alpha=0.6, clip_on=False
+                )
+            axes.plot([mean["mean"]], [place], "o", color=colour, clip_on=False)
             right = mean["mean"] < 0.5
             axes.annotate(
                 f"{mean['mean']:.2f}",

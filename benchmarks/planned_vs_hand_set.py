@@ -56,6 +56,7 @@ from autoseg.workflow.workspace import Workspace, find_stage
 HERE = Path(__file__).resolve().parent
 KITS_LIKE = Path("autoseg-work/kits_like")
 CASCADE = f"{PLANNED}_cascade"
+DEFAULT = [PLANNED, *SYSTEMS]
 HALVES, FIFTHS = 2, 5  # models of a stage that others build on, with minutes and without
 
 
@@ -72,9 +73,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--kits-like", action="store_true", help="on a generated dataset: kidneys, small tumours")
     parser.add_argument("--minutes", type=float, default=10, help="of training, a system [default: 10]")
-    parser.add_argument(
-        "--plans", nargs="+", default=[PLANNED, *SYSTEMS], help="planned, planned_cascade, plans that ship, files"
-    )
+    parser.add_argument("--plans", nargs="+", default=DEFAULT, help="planned, planned_cascade, plans that ship, files")
     parser.add_argument("--published", action="store_true", help="each system as long as its paper trained it")
     parser.add_argument("--no-tta", action="store_true", help="predict without mirrored views, every system alike")
     parser.add_argument("--device", default=None)
@@ -323,6 +322,7 @@ def describe_run(arguments: argparse.Namespace) -> Mapping[str, Any]:
     command = f"python benchmarks/planned_vs_hand_set.py {given}"
     command += " --published" if arguments.published else f" --minutes {arguments.minutes:g}"
     command += " --no-tta" * arguments.no_tta
+    command += f" --plans {' '.join(arguments.plans)}" * (arguments.plans != DEFAULT)
     return {
         "dataset": arguments.dataset.name,
         "minutes": arguments.minutes,
