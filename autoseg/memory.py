@@ -1,6 +1,6 @@
-"""How much memory there is.
+"""How much memory there is, and whether there was too little.
 
-Comes in: what the system says of itself. Goes out: bytes.
+Comes in: what the system says of itself, or an error. Goes out: bytes, or yes and no.
 """
 
 from __future__ import annotations
@@ -75,6 +75,16 @@ def forget_peak(root: Path = Path("/")) -> None:
     """
     with suppress(OSError):
         (root / "proc" / "self" / "clear_refs").write_text("5", encoding="ascii")
+
+
+def is_lack_of_memory(problem: Exception) -> bool:
+    """Whether a GPU's or the machine's memory ran out; torch has a class of its own for the former only.
+
+    >>> is_lack_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    True
+    """
+    said = ("out of memory", "can't allocate memory")
+    return isinstance(problem, MemoryError) or any(words in str(problem) for words in said)
 
 
 def _status(process: str, field: str) -> int:

@@ -27,6 +27,7 @@ from autoseg.cli.select import select
 from autoseg.cli.status import status
 from autoseg.cli.train import train
 from autoseg.errors import AutosegError, TrainingStopped
+from autoseg.memory import is_lack_of_memory
 
 USER_ERROR, INTERRUPTED = 2, 130
 # What the system refuses for reasons a user can mend: no room, no permission, a file where a folder should be.
@@ -93,7 +94,7 @@ def main() -> None:
             sys.exit(USER_ERROR)
         complain(f"{place}: {problem.strerror}. Mend that and run the same command again; what is done is kept.")
     except (MemoryError, RuntimeError) as problem:
-        if not _is_lack_of_memory(problem):
+        if not is_lack_of_memory(problem):
             raise
         first = str(problem).partition("\n")[0]
         complain(
@@ -105,13 +106,3 @@ def main() -> None:
             err.print("\nInterrupted. What is finished is kept; the same command goes on from there.")
         raise
     sys.exit(USER_ERROR)
-
-
-def _is_lack_of_memory(problem: Exception) -> bool:
-    """Of a GPU or the machine; torch has a class of its own for the former only.
-
-    >>> _is_lack_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-    True
-    """
-    said = ("out of memory", "can't allocate memory")
-    return isinstance(problem, MemoryError) or any(words in str(problem) for words in said)

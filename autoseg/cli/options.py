@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast, get_args
 
 import typer
 
@@ -58,6 +58,20 @@ def _plan_name(name: str) -> str:
     return name
 
 
+class Place(NamedTuple):
+    """What to compute on.
+
+    Attributes:
+        kind: of device, as a request for a plan names it.
+        device: None for the plan's.
+        several: devices to keep busy at once, in its place.
+    """
+
+    kind: str | None
+    device: str | None
+    several: tuple[str, ...]
+
+
 DatasetPath = Annotated[
     Path, typer.Argument(metavar="DATASET", help="Folder of the dataset: nnU-Net, Decathlon or KiTS layout.")
 ]
@@ -73,6 +87,13 @@ Device = Annotated[
         metavar="auto|cpu|cuda|mps",
         callback=_known_device,
         help="What to compute on; cuda:1 is the second GPU. [default: auto]",
+    ),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cuda:0,cuda:1,…|all",
+        help="Trains as many models at a time, one on each; what they say goes to files. [default: one at a time]",
     ),
 ]
 Memory = Annotated[
@@ -138,6 +159,10 @@ PlanName = Annotated[
 StageName = Annotated[
     str | None, typer.Option("--stage", metavar="NAME", help="A stage of the plan: 2d, 3d_lowres, 3d_fullres.")
 ]
+Folds = Annotated[
+    str | None,
+    typer.Option(metavar="0,1,…", help="Folds to train; 'all' is one model of all cases. [default: each fold]"),
+]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes. [default: one a core]")]
 GroupBy = Annotated[
     str | None,
@@ -161,6 +186,7 @@ Workers = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="Processes that load patches. [default: 1, or up to 8 beside a GPU]"),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Plans, lists what would be trained, and stops.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Shows results and errors only.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Shows more of what is going on.")]
 
@@ -224,6 +250,19 @@ def parse_fold(text: str, option: str = "--fold") -> int | str:
     if not (text.isascii() and text.isdecimal() and len(text) < 4):
         raise typer.BadParameter(f"'{text}' is neither a number nor 'all'", param_hint=option)
     return int(text)
+
+
+def parse_folds(text: str | None) -> list[int | str] | None:
+    """The folds that were named, separated by commas; None for each."""
+    return None if text is None else [parse_fold(fold.strip(), "--folds") for fold in text.split(",")]
+
+
+def parse_place(device: str | None, devices: str | None) -> Place:
+    """What --device or --devices says to compute on."""
+    if device and devices:
+        raise typer.BadParameter("give --device or --devices, not both")
+    several = () if devices is None else parse_devices(devices)
+    return Place(several[0].partition(":")[0] if several else device, unless_auto(device), several)
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from autoseg.cli.display import progress, say, set_verbosity
 from autoseg.cli.options import (
     DatasetPath,
     Device,
+    Devices,
+    DryRun,
+    Folds,
     GroupBy,
     Jobs,
     LabelNames,
@@ -19,6 +19,7 @@ from autoseg.cli.options import (
     Memory,
     Minutes,
     NewPlanName,
+    Place,
     Preset,
     Quiet,
     Settings,
@@ -31,35 +32,29 @@ from autoseg.cli.options import (
     WorkspacePath,
     make_request,
     open_workspace,
-    parse_devices,
-    parse_fold,
-    unless_auto,
+    parse_folds,
+    parse_place,
 )
 from autoseg.cli.results import show_jobs, show_model, show_selection
 
 if TYPE_CHECKING:
+    from autoseg.dataset import Dataset
+    from autoseg.plan import Plan
     from autoseg.workflow.engine import Task
+    from autoseg.workflow.pipeline import ModelJob
+    from autoseg.workflow.workspace import Workspace
 
 
 def run(
     dataset: DatasetPath,
     workspace: WorkspacePath = None,
     stage: StageName = None,
-    folds: Annotated[
-        str | None,
-        typer.Option(metavar="0,1,…", help="Folds to train; 'all' is one model of all cases. [default: each fold]"),
-    ] = None,
+    folds: Folds = None,
     group_by: GroupBy = None,
     stratify: Stratify = False,
     split: Split = None,
     device: Device = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cuda:0,cuda:1,…|all",
-            help="Trains as many models at a time, one on each; what they say goes to files. [default: one at a time]",
-        ),
-    ] = None,
+    devices: Devices = None,
     memory: Memory = None,
     minutes: Minutes = None,
     preset: Preset = None,
@@ -68,7 +63,7 @@ def run(
     labels: LabelNames = None,
     settings: Settings = None,
     name: NewPlanName = "default",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plans, lists what would be trained, and stops.")] = False,
+    dry_run: DryRun = False,
     workers: Workers = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -84,15 +79,9 @@ def run(
     from autoseg.dataset import Dataset
     from autoseg.workflow.folds import record_asked_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
-    from autoseg.workflow.selecting import select
-    from autoseg.workflow.trained import trained_folds
 
-    asked = None if folds is None else [parse_fold(fold.strip(), "--folds") for fold in folds.split(",")]
-    if device and devices:
-        raise typer.BadParameter("give --device or --devices, not both")
-    several = () if devices is None else parse_devices(devices)
-    kind = several[0].partition(":")[0] if several else device
-    request = make_request(kind, memory, minutes, settings, like, preset, timings, labels)
+    asked, place = parse_folds(folds), parse_place(device, devices)
+    request = make_request(place.kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
     opened = record_asked_folds(opened, space, group_by, stratify, split, jobs, progress, record=not dry_run)
@@ -102,48 +91,51 @@ def run(
     say(f"Plan: {space.plan_file(name)} (why: autoseg plan {dataset} -w {space.path} --name {name} --explain)")
     todo = list_jobs(opened, plan, space, stage, asked)
     show_jobs(todo, plan, space, selects=asked is None)
-    if dry_run:
-        return
-    where = unless_auto(device)
-    models = {job.name: space.fold_folder(plan, job.stage, job.fold) for job in todo}
-
-    def show(task: str) -> None:
-        if task in models:  # another task prepares cases
-            show_model(opened, models[task])
-
-    do_all(
-        make_tasks(todo, opened, plan, space, workers, jobs, progress), where, several, space.logs_folder(name), show
-    )
-    if asked is None and any(trained_folds(space, plan, job.stage) for job in todo):
-        show_selection(select(opened, plan, space, several[0] if several else where, jobs, progress), space)
+    if not dry_run:
+        tasks = make_tasks(todo, opened, plan, space, workers, jobs, progress)
+        do_all(tasks, todo, opened, plan, space, place)
+        if asked is None:
+            select_best(todo, opened, plan, space, place, jobs)
 
 
 def do_all(
-    tasks: Sequence[Task],
-    device: str | None,
-    several: Sequence[str],
-    logs: Path,
-    show: Callable[[str], None],
+    tasks: Sequence[Task], todo: Sequence[ModelJob], dataset: Dataset, plan: Plan, workspace: Workspace, place: Place
 ) -> None:
-    """Does tasks, and tells of each; one after another on a device, or on several at once.
+    """Does tasks, one after another or on several devices at once, and shows each model that is trained.
 
     Args:
         tasks: each may need others.
-        device: None for the plan's.
-        several: devices, in place of one.
-        logs: where those write what they have to say.
-        show: a task that is done, by its name.
+        todo: the models among them; other tasks prepare cases.
+        dataset: to train on.
+        plan: to train by.
+        workspace: of the dataset; what is said on several devices goes to its logs.
+        place: what to compute on.
 
     Raises:
         AutosegError: some failed; the message names every one.
     """
     from autoseg.workflow.engine import in_turn, on_devices
 
-    def told(name: str, state: str) -> None:
-        if state != "done" or several:
-            say(f"{name}: {state}")
-        if state == "done":
-            show(name)
+    models = {job.name: workspace.fold_folder(plan, job.stage, job.fold) for job in todo}
 
-    engine = on_devices(several, logs, told) if several else in_turn(device, told)
+    def told(name: str, state: str) -> None:
+        if state != "done" or place.several:
+            say(f"{name}: {state}")
+        if state == "done" and name in models:
+            show_model(dataset, models[name])
+
+    logs = workspace.logs_folder(plan.name)
+    engine = on_devices(place.several, logs, told) if place.several else in_turn(place.device, told)
     engine(tasks).must_be_nothing(len(tasks))
+
+
+def select_best(
+    todo: Sequence[ModelJob], dataset: Dataset, plan: Plan, workspace: Workspace, place: Place, jobs: int | None
+) -> None:
+    """Selects among what is trained, where anything that can be compared is."""
+    from autoseg.workflow.selecting import select
+    from autoseg.workflow.trained import trained_folds
+
+    if any(trained_folds(workspace, plan, job.stage) for job in todo):
+        device = place.several[0] if place.several else place.device
+        show_selection(select(dataset, plan, workspace, device, jobs, progress), workspace)

@@ -13,6 +13,7 @@ from pathlib import Path
 from autoseg.dataset import Case, split_ending
 from autoseg.errors import AutosegError
 from autoseg.inference.record import describe_images, is_made, recorded_files
+from autoseg.memory import is_lack_of_memory
 from autoseg.progress import Step
 
 Failures = dict[Path, str]  # label map → what went wrong
@@ -85,10 +86,8 @@ def noted(job: Job, failures: Failures) -> Iterator[None]:
         yield
     except AutosegError as problem:
         failures[job.target] = str(problem)
-    except MemoryError:
-        failures[job.target] = NO_MEMORY
-    except RuntimeError as problem:
-        if "DefaultCPUAllocator" not in str(problem):  # what torch says in place of a MemoryError
+    except (MemoryError, RuntimeError) as problem:
+        if not is_lack_of_memory(problem):
             raise
         failures[job.target] = NO_MEMORY
 
