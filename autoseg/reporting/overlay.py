@@ -67,9 +67,11 @@ class _Slices(NamedTuple):
 
 
 def draw_overlays(path: Path, items: Sequence[Overlay], labels: Labels) -> None:
-    """Draws each case as image, truth and prediction, on the slice with most true foreground.
+    """Draws each case as image, truth and prediction, on the slice that shows most of its targets.
 
-    Slices are cut across the coarsest axis, so they are the ones the scanner resolved best.
+    Each target counts by the share of its true and predicted voxels that the slice shows, so that a small lesion
+    weighs as much as the organ around it, and a handful of false voxels as much as either. Slices are cut across the
+    coarsest axis, so they are the ones the scanner resolved best.
     Targets are outlined and tinted; regions may lie inside each other.
 
     Args:
@@ -105,12 +107,9 @@ def _slices(item: Overlay, labels: Labels) -> _Slices:
     # An axis of one voxel, as 2-D images have, can only be cut across.
     axis = int(np.argmin(item.image.shape)) if 1 in item.image.shape else int(np.argmax(item.spacing_mm))
     others = tuple(other for other in range(3) if other != axis)
-    index = item.image.shape[axis] // 2
-    for label_map in (item.reference, item.prediction):
-        foreground = _foreground(label_map, labels).sum(axis=others)
-        if foreground.any():
-            index = int(np.argmax(foreground))
-            break
+    seen = _voxels_of_targets(item.reference, labels, axis) + _voxels_of_targets(item.prediction, labels, axis)
+    shares = (seen / np.maximum(seen.sum(axis=0), 1)).sum(axis=1)
+    index = int(np.argmax(shares)) if shares.any() else len(shares) // 2
     cut: list[int | slice] = [slice(None)] * 3
     cut[axis] = index
     if axis != 0:  # rows are then z, which runs upwards in the patient and downwards on paper
@@ -119,6 +118,16 @@ def _slices(item: Overlay, labels: Labels) -> _Slices:
     aspect = item.spacing_mm[others[0]] / item.spacing_mm[others[1]]
     place = f"{'zyx'[axis]} = {index}"
     return _Slices(item.image[where], item.reference[where], item.prediction[where], aspect, place)
+
+
+def _voxels_of_targets(label_map: NDArray[np.integer], labels: Labels, axis: int) -> NDArray[np.int64]:
+    """(slices along the axis, targets)."""
+    targets = labels.targets.values()
+    found = np.zeros((label_map.shape[axis], len(targets)), np.int64)
+    for row, one in zip(found, np.moveaxis(label_map, axis, 0), strict=True):
+        for value, count in zip(*np.unique(one, return_counts=True), strict=True):
+            row += count * np.array([value in values for values in targets])
+    return found
 
 
 def _foreground(label_map: NDArray[np.integer], labels: Labels) -> NDArray[np.bool_]:

@@ -53,12 +53,18 @@ def test_slice(item: Overlay, place: str, shape: tuple[int, int]) -> None:
     assert row.image.shape == row.reference.shape == row.prediction.shape == shape
 
 
-def test_most_foreground_decides_and_unannotated_voxels_are_none() -> None:
-    item = overlay(true=None)
-    item.reference[1] = 9
-    item.reference[2, 2, :2] = 1
-    item.reference[5, 2, :3] = 2
-    assert _slices(item, LABELS).place == "z = 5"
+def test_the_slice_shows_most_of_the_targets_and_unannotated_voxels_are_none() -> None:
+    item = overlay(true=None, predicted=None)
+    item.reference[1] = 9  # not annotated
+    item.reference[2, 2, :6] = 1  # kidney: 6 of 10 voxels
+    item.reference[3, 2, :4] = 1  # kidney: 4 of 10
+    assert _slices(item, LABELS).place == "z = 2"
+    item.reference[3, 3, :1] = 2  # tumour: its only true voxel, 1 of 3
+    assert _slices(item, LABELS).place == "z = 3"  # 4/10 + 1/3 > 6/10
+    item.prediction[0, 0, :2] = 2  # tumour where none is: 2 of 3
+    assert _slices(item, LABELS).place == "z = 3"  # 4/10 + 1/3 > 2/3
+    item.prediction[0, 0, :4] = 2  # 4 of 5
+    assert _slices(item, LABELS).place == "z = 0"  # 4/5 > 4/10 + 1/5
 
 
 @pytest.mark.parametrize(
