@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from autoseg.fingerprint import read_fingerprint
 from autoseg.plan import read_plan
 
-KITS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "kits19_labels"
 PLANNED = ("--device", "cpu", "--memory", 1, "--preset", "nnunet", "--jobs", 1)
 WITHOUT = (
     "5 cases with label maps and not one image (looked for imagesTr/kidneys_000_0000.nii.gz and so on). Such a "
@@ -70,9 +68,9 @@ def test_run_tells_what_is_missing(autoseg, label_maps, tmp_path):
     assert WITHOUT.split(". ")[0] in ran.err
 
 
-@pytest.mark.skipif(not KITS.exists(), reason=f"the label maps of KiTS19 are not at {KITS}")
-def test_the_label_maps_of_kits19(autoseg, tmp_path):
-    ran = autoseg("plan", KITS, "-w", tmp_path / "work", "--preset", "nnunet", "--device", "cpu", "--memory", 8)
+def test_the_label_maps_of_kits19(autoseg, real_data, tmp_path):
+    kits = real_data("kits19_labels")
+    ran = autoseg("plan", kits, "-w", tmp_path / "work", "--preset", "nnunet", "--device", "cpu", "--memory", 8)
     assert ran.code == 0, ran.err
     found = read_fingerprint(tmp_path / "work" / "fingerprint.json")
     assert len(found.cases) == 10

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from autoseg.plan import read_plan
 
-REFERENCES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "plan_references.json"
 PLANNED = ("--device", "cpu", "--memory", 8, "--preset", "nnunet")
 CHANNEL = {
     "max": 1500.0,
@@ -82,10 +80,9 @@ def test_a_faulty_one(autoseg, folder, tmp_path):
     assert "dataset_fingerprint.json: field 'spacings.0' must be three numbers, not [1, 1]." in ran.err
 
 
-@pytest.mark.skipif(not REFERENCES.exists(), reason=f"needs nnU-Net's fingerprints and plans, {REFERENCES}")
 @pytest.mark.parametrize("dataset", ["hippocampus", "acdc_like", "liver_like", "brats_like", "em2d_like"])
-def test_the_same_plan_as_nnunet(autoseg, tmp_path, dataset):
-    reference = json.loads(REFERENCES.read_text())[dataset]
+def test_the_same_plan_as_nnunet(autoseg, real_data, tmp_path, dataset):
+    reference = json.loads(real_data("plan_references.json").read_text())[dataset]
     folder = write(tmp_path / dataset, reference["dataset"], reference["fingerprint"])
     ran = autoseg("plan", folder, "-w", tmp_path / "work", *PLANNED, "-o", tmp_path / "plan.json")
     assert ran.code == 0, ran.err

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ import torch
 from autoseg.errors import TrainingError
 from autoseg.plan import read_plan
 
-HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
 SHORT = (
     "stages.*.training.epochs=1",
     "stages.*.training.iterations_per_epoch=2",
@@ -137,13 +135,13 @@ def test_another_dataset_in_the_same_workspace(autoseg, finished, tmp_path, cont
     assert contents(finished.work) == before
 
 
-@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason=f"no real data in {HIPPOCAMPUS}")
-def test_real_data_up_to_the_plan(autoseg, tmp_path):
-    checked = autoseg("check", HIPPOCAMPUS)
+def test_real_data_up_to_the_plan(autoseg, real_data, tmp_path):
+    hippocampus = real_data("hippocampus")
+    checked = autoseg("check", hippocampus)
     assert checked.code == 0
     assert "200 cases read: 0 errors" in checked.err
-    assert autoseg("fingerprint", HIPPOCAMPUS, "-w", tmp_path).code == 0
-    ran = autoseg("plan", HIPPOCAMPUS, "-w", tmp_path, "--device", "cpu", "--memory", 8, "--explain")
+    assert autoseg("fingerprint", hippocampus, "-w", tmp_path).code == 0
+    ran = autoseg("plan", hippocampus, "-w", tmp_path, "--device", "cpu", "--memory", 8, "--explain")
     assert ran.code == 0
     plan = read_plan(tmp_path / "plans" / "default.json")
     # The patch is that of nnU-Net's published plan. A batch shows at most a twentieth of all voxels,

@@ -9,7 +9,6 @@ import SimpleITK as sitk
 
 from autoseg.dataset import Dataset, Finding, can_train, check_dataset
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TWO = {"channels": 2, "channel_names": {"0": "T1", "1": "T2"}}
 
 
@@ -309,9 +308,8 @@ def test_a_case_far_off_the_others_is_a_warning(write_dataset, write_volume, lab
     )
 
 
-@pytest.mark.skipif(not (DATA / "kits19_labels").exists(), reason=f"the label maps of KiTS19 are not in {DATA}")
-def test_real_label_maps_without_images():
-    dataset = Dataset.open(DATA / "kits19_labels")
+def test_real_label_maps_without_images(real_data):
+    dataset = Dataset.open(real_data("kits19_labels"))
     smallest = min(dataset.cases, key=lambda case: case.label.stat().st_size)
     finding = only(check_dataset(Dataset(dataset.path, dataset.description, (smallest,)), processes=1))
     assert not can_train([finding])
@@ -320,9 +318,8 @@ def test_real_label_maps_without_images():
     )
 
 
-@pytest.mark.skipif(not (DATA / "hippocampus").exists(), reason=f"the hippocampus dataset is not in {DATA}")
-def test_the_hippocampus_dataset_is_sound():
-    assert check(DATA / "hippocampus", processes=2) == []
+def test_the_hippocampus_dataset_is_sound(real_data):
+    assert check(real_data("hippocampus"), processes=2) == []
 
 
 def test_voxels_of_an_absurd_size(write_dataset, write_volume):

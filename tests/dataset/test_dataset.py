@@ -8,7 +8,6 @@ from autoseg.dataset import Case, Dataset, Description, Labels
 from autoseg.errors import DatasetError
 
 DESCRIPTION = Description(name="d", channels=("CT",), labels=Labels(values={"background": 0, "a": 1}))
-HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
 
 
 @pytest.mark.parametrize("field", ["cases", "test_cases"])
@@ -35,9 +34,8 @@ def test_a_test_case_may_be_called_like_a_training_case():
     assert Dataset(Path("folder"), DESCRIPTION, cases, cases).test_cases == cases
 
 
-@pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason=f"the hippocampus dataset is not at {HIPPOCAMPUS}")
-def test_the_hippocampus_dataset():
-    dataset = Dataset.open(HIPPOCAMPUS)
+def test_the_hippocampus_dataset(real_data):
+    dataset = Dataset.open(real_data("hippocampus"))
     assert dataset.description.name == "Hippocampus"
     assert dataset.description.channels == ("MRI",)
     assert dataset.description.labels.values == {"background": 0, "Anterior": 1, "Posterior": 2}

@@ -21,9 +21,6 @@ from autoseg.dataset import (
 from autoseg.errors import DatasetError
 from autoseg.geometry import Grid, plain_grid
 
-SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
-real_samples = pytest.mark.skipif(not SAMPLES.exists(), reason=f"real images are not at {SAMPLES}")
-
 OBLIQUE = Grid(
     shape=(4, 5, 6),
     spacing_mm=(3.0, 2.0, 1.0),
@@ -137,26 +134,26 @@ def test_split_ending(filename, parts):
     assert split_ending(filename) == parts
 
 
-@real_samples
 @pytest.mark.parametrize(
     ("name", "shape", "spacing"),
     [("brain.nrrd", (25, 256, 256), (6.5, 0.78, 0.78)), ("ct_3mm.nii.gz", None, (3.0, 3.0, 3.0))],
 )
-def test_real_images(name, shape, spacing):
-    image = read_image(SAMPLES / name)
+def test_real_images(real_data, name, shape, spacing):
+    path = real_data("samples") / name
+    image = read_image(path)
     assert shape is None or image.grid.shape == shape
     assert image.grid.spacing_mm == pytest.approx(spacing, abs=0.01)
-    assert same(read_grid(SAMPLES / name), image.grid)
+    assert same(read_grid(path), image.grid)
 
 
-@real_samples
 @pytest.mark.parametrize(
     ("image", "label", "values"),
     [("brain.nrrd", "brain_tumour.nrrd", 2), ("ct_3mm.nii.gz", "ct_3mm_labels.nii.gz", 42)],
 )
-def test_real_label_maps_lie_on_the_grid_of_their_image(image, label, values):
-    label_map, grid = read_label_map(SAMPLES / label)
-    assert read_grid(SAMPLES / image).differs_from(grid) is None
+def test_real_label_maps_lie_on_the_grid_of_their_image(real_data, image, label, values):
+    samples = real_data("samples")
+    label_map, grid = read_label_map(samples / label)
+    assert read_grid(samples / image).differs_from(grid) is None
     assert len(np.unique(label_map)) == values
 
 

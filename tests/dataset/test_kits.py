@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from autoseg.dataset import Case, Dataset
-
-KITS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "kits19_labels"
 
 
 def test_the_layout(tmp_path, write_volume, label_map):
@@ -25,9 +19,8 @@ def test_the_layout(tmp_path, write_volume, label_map):
     assert dataset.file_ending == ".nii.gz"
 
 
-@pytest.mark.skipif(not KITS.exists(), reason=f"the label maps of KiTS19 are not at {KITS}")
-def test_real_label_maps_without_images_are_cases():
-    dataset = Dataset.open(KITS)
+def test_real_label_maps_without_images_are_cases(real_data):
+    dataset = Dataset.open(real_data("kits19_labels"))
     assert len(dataset.cases) == 10
     assert dataset.description.dimensions == 3
     assert all(not case.images[0].exists() and case.label and case.label.exists() for case in dataset.cases)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +10,6 @@ import pytest
 
 from autoseg.dataset import Dataset, read_grid
 from autoseg.dataset.outliers import outliers
-
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-REFERENCES = DATA / "plan_references.json"
 
 
 class Sized(NamedTuple):
@@ -112,17 +108,14 @@ def test_honest_abdominal_ct(seed):
     assert outliers(cases) == ()
 
 
-@pytest.mark.skipif(not REFERENCES.exists(), reason=f"needs nnU-Net's fingerprints, {REFERENCES}")
 @pytest.mark.parametrize("dataset", ["hippocampus", "acdc_like", "liver_like", "brats_like", "em2d_like"])
-def test_no_false_alarm_on_the_fingerprints_of_nnunet(dataset):
-    measured = json.loads(REFERENCES.read_text())[dataset]["fingerprint"]
+def test_no_false_alarm_on_the_fingerprints_of_nnunet(real_data, dataset):
+    measured = json.loads(real_data("plan_references.json").read_text())[dataset]["fingerprint"]
     grids = zip(measured["shapes_after_crop"], measured["spacings"], strict=True)
     assert outliers([Sized(str(place), *map(tuple, grid)) for place, grid in enumerate(grids)]) == ()
 
 
 @pytest.mark.parametrize("dataset", ["hippocampus", "kits19_labels"])
-def test_no_false_alarm_on_real_data(dataset):
-    if not (DATA / dataset).exists():
-        pytest.skip(f"{dataset} is not in {DATA}")
-    grids = [(case.name, read_grid(case.label)) for case in Dataset.open(DATA / dataset).cases]
+def test_no_false_alarm_on_real_data(real_data, dataset):
+    grids = [(case.name, read_grid(case.label)) for case in Dataset.open(real_data(dataset)).cases]
     assert outliers([Sized(name, grid.shape, grid.spacing_mm) for name, grid in grids]) == ()

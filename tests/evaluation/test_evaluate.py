@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from autoseg.geometry import Grid, plain_grid
 
 LABELS = Labels(values={"background": 0, "kidney": 1})
 GRID = plain_grid((1, 2, 2), (3.0, 1.0, 1.0))
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def write(folder: Path, maps: Mapping[str, list[int]], grid: Grid = GRID) -> Path:
@@ -158,9 +157,8 @@ def test_folder_that_cannot_be_scored(tmp_path: Path, files: list[str] | None, m
         evaluate(folder, {"case": tmp_path / "case.nii.gz"}, LABELS, processes=1)
 
 
-@pytest.mark.skipif(not (DATA / "hippocampus").is_dir(), reason="the hippocampus data set is not here")
-def test_real_references_score_one_against_themselves(tmp_path: Path) -> None:
-    references = DATA / "hippocampus" / "labelsTr"
+def test_real_references_score_one_against_themselves(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    references = real_data("hippocampus") / "labelsTr"
     for file in sorted(references.glob("*.nii.gz"))[:3]:
         (tmp_path / file.name).symlink_to(file)
     labels = Labels(values={"background": 0, "anterior": 1, "posterior": 2})

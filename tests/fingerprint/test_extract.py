@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -13,7 +11,6 @@ from autoseg.dataset import Case, Dataset, Description, Labels, Region, files_ha
 from autoseg.errors import DatasetError
 from autoseg.fingerprint import Spread, extract, extract_fingerprint
 
-HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hippocampus"
 LABELS = Labels(values={"background": 0, "organ": 2, "lesion": 7}, ignore=9)
 
 
@@ -272,9 +269,8 @@ def test_pictures_of_several_channels_with_a_border_and_spacing(tmp_path):
     assert found.labels["organ"].components == Spread(min=2, median=2, max=2)
 
 
-@pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason=f"needs the hippocampus dataset, {HIPPOCAMPUS}")
-def test_hippocampus():
-    whole = Dataset.open(HIPPOCAMPUS)
+def test_hippocampus(real_data):
+    whole = Dataset.open(real_data("hippocampus"))
     dataset = Dataset(whole.path, whole.description, whole.cases[:12])
     fingerprint = extract_fingerprint(dataset, processes=2)
     case = dataset.cases[3]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from autoseg.dataset import Dataset, Region
 from autoseg.errors import DatasetError
 from autoseg.fingerprint import is_nnunet_fingerprint_folder, read_nnunet_fingerprint
 
-REFERENCES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "plan_references.json"
 CHANNEL = {
     "max": 3071.0,
     "mean": 99.5,
@@ -237,10 +235,9 @@ def test_such_a_folder_is_no_dataset(tmp_path):
     )
 
 
-@pytest.mark.skipif(not REFERENCES.exists(), reason=f"needs nnU-Net's fingerprints, {REFERENCES}")
 @pytest.mark.parametrize("dataset", ["hippocampus", "acdc_like", "liver_like", "brats_like", "em2d_like"])
-def test_the_fingerprints_of_nnunet(tmp_path, dataset):
-    reference = json.loads(REFERENCES.read_text())[dataset]
+def test_the_fingerprints_of_nnunet(real_data, tmp_path, dataset):
+    reference = json.loads(real_data("plan_references.json").read_text())[dataset]
     found = read_nnunet_fingerprint(write(tmp_path, reference["dataset"], reference["fingerprint"]))
     assert len(found.cases) == reference["dataset"]["numTraining"]
     assert [list(case.spacing_mm) for case in found.cases] == reference["fingerprint"]["spacings"]

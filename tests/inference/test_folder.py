@@ -25,7 +25,6 @@ from autoseg.inference.record import read_labels
 from autoseg.inference.team import Team
 from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 
-SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
 TURN = np.deg2rad(20)
 STRAIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 OBLIQUE = (np.cos(TURN), -np.sin(TURN), 0, np.sin(TURN), np.cos(TURN), 0, 0, 0, 1)
@@ -83,12 +82,11 @@ def test_grids_are_kept_whatever_the_plans_spacing(make_predictor, tmp_path, spa
 
 
 @pytest.mark.parametrize("name", ["ct_3mm.nii.gz", "brain.nrrd"])
-def test_grids_of_real_images(make_predictor, tmp_path, name):
-    if not (SAMPLES / name).is_file():
-        pytest.skip(f"no real data in {SAMPLES}")
+def test_grids_of_real_images(real_data, make_predictor, tmp_path, name):
+    image = real_data(f"samples/{name}")
     predictor = make_predictor(patch=(32, 32, 32), spacing_mm=(8.0, 8.0, 8.0), overlap=0.0)
-    assert predict_cases(predictor, find_cases([SAMPLES / name], 1), tmp_path).failures == []
-    assert header(tmp_path / name) == header(SAMPLES / name)
+    assert predict_cases(predictor, find_cases([image], 1), tmp_path).failures == []
+    assert header(tmp_path / name) == header(image)
 
 
 def test_the_names_of_predictions(predictor, tmp_path):

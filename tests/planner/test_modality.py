@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from autoseg.dataset import read_image
 from autoseg.fingerprint import ImageIntensities
 from autoseg.planner.modality import in_hounsfield_units, named_as
-
-SAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "samples"
 
 
 @pytest.mark.parametrize(
@@ -56,11 +52,8 @@ def test_values(lowest, highest, whole, expected):
 
 
 @pytest.mark.parametrize(("sample", "expected"), [("ct_3mm.nii.gz", True), ("brain.nrrd", False)])
-def test_real_images(sample, expected):
-    path = SAMPLES / sample
-    if not path.exists():
-        pytest.skip(f"needs {path}")
-    array = read_image(path).array
+def test_real_images(real_data, sample, expected):
+    array = read_image(real_data(f"samples/{sample}")).array
     whole = float((array == array.round()).all())
     found = ImageIntensities(min=float(array.min()), max=float(array.max()), whole_numbers=whole)
     assert in_hounsfield_units(found) is expected

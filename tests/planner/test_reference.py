@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from autoseg.dataset.labels import Labels
 from autoseg.plan.plan import Budget, Plan, Stage
 from autoseg.planner import derive_plan
 
-REFERENCES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "plan_references.json"
 PLANNERS = {
     "nnunet": "ExperimentPlanner",
     "nnunet-resenc-m": "nnUNetPlannerResEncM",
@@ -21,8 +19,6 @@ PLANNERS = {
 }
 STAGES = {"2d": "2d", "3d_lowres": "3d_lowres", "3d_fullres": "3d_fullres", "3d_cascade_fullres": "3d_cascade"}
 NORMALISATIONS = {"ZScoreNormalization": "zscore", "CTNormalization": "ct"}
-
-pytestmark = pytest.mark.skipif(not REFERENCES.exists(), reason=f"needs nnU-Net's plans, {REFERENCES}")
 
 
 def in_their_words(stage: Stage) -> dict[str, Any]:
@@ -54,9 +50,15 @@ def expected_stages(theirs: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def derive(make_fingerprint, unasked):
+def references(real_data):
+    """Dataset → what nnU-Net measured, and the plans it derived."""
+    return json.loads(real_data("plan_references.json").read_text())
+
+
+@pytest.fixture
+def derive(references, make_fingerprint, unasked):
     def plan_for(dataset: str, planner: str, memory_gb: float, dimensions: int = 3) -> tuple[Plan, dict[str, Any]]:
-        reference = json.loads(REFERENCES.read_text())[dataset]
+        reference = references[dataset]
         measured, declared = reference["fingerprint"], reference["dataset"]
         fingerprint = make_fingerprint(
             [(1.0 if dimensions == 2 else z, y, x) for z, y, x in measured["spacings"]],
@@ -105,11 +107,11 @@ def test_same_plan_as_nnunet(dataset, dimensions, preset, memory_gb, derive):
         assert (stage.previous and stage.previous.stage) == expected[name].get("previous_stage")
 
 
-def test_every_plan_of_the_file_is_compared():
-    in_file = {plan for reference in json.loads(REFERENCES.read_text()).values() for plan in reference["plans"]}
+def test_every_plan_of_the_file_is_compared(references):
+    in_file = {plan for reference in references.values() for plan in reference["plans"]}
     [marks] = [mark.args[1] for mark in test_same_plan_as_nnunet.pytestmark if mark.args[0] == ("preset", "memory_gb")]
     assert {f"{PLANNERS[preset]}@{memory_gb}" for preset, memory_gb in marks} == in_file
     [datasets] = [
         mark.args[1] for mark in test_same_plan_as_nnunet.pytestmark if mark.args[0] != ("preset", "memory_gb")
     ]
-    assert {dataset for dataset, _ in datasets} == set(json.loads(REFERENCES.read_text()))
+    assert {dataset for dataset, _ in datasets} == set(references)

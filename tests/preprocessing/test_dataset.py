@@ -25,7 +25,6 @@ from autoseg.preprocessing.dataset import prepare_dataset
 from autoseg.preprocessing.preparing import prepare_image, prepare_labels
 from autoseg.preprocessing.store import update_record
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 LABELS = Labels(values={"background": 0, "kidney": 1, "tumour": 2})
 PREPROCESSING = Preprocessing(spacing_mm=(1.0, 1.0, 1.0), normalisation=(ZScore(),))
 PATCH = (8, 8, 8)
@@ -372,9 +371,8 @@ def test_a_case_without_a_label_map(dataset, tmp_path):
         prepare(replace(dataset, cases=cases), tmp_path)
 
 
-@pytest.mark.skipif(not (DATA / "hippocampus").is_dir(), reason="the hippocampus dataset is not on this machine")
-def test_real_cases(tmp_path):
-    dataset = Dataset.open(DATA / "hippocampus")
+def test_real_cases(real_data, tmp_path):
+    dataset = Dataset.open(real_data("hippocampus"))
     dataset = replace(dataset, cases=dataset.cases[:10])
     prepared = prepare(dataset, tmp_path, processes=2)
     for case, source in zip(prepared, dataset.cases, strict=True):
