@@ -34,11 +34,12 @@ def time_enough(minutes: float | None) -> float | None:
 
 
 def _known_device(name: str | None) -> str | None:
+    """None for "auto": what is best is the plan's to say, or for a new plan the machine's."""
     from autoseg.networks.devices import DEVICES
 
     if name is not None and name.partition(":")[0] not in DEVICES:
         raise typer.BadParameter(f"'{name}' is none of {', '.join(DEVICES)}")
-    return name
+    return None if name == "auto" else name
 
 
 def _known_preset(name: str | None) -> str | None:
@@ -238,11 +239,6 @@ def make_request(
     )
 
 
-def unless_auto(device: str | None) -> str | None:
-    """The device that was named; None for "auto", since the plan says what is best here."""
-    return None if device == "auto" else device
-
-
 def parse_fold(text: str, option: str = "--fold") -> int | str:
     """A fold's number, or "all"."""
     if text == "all":
@@ -262,7 +258,7 @@ def parse_place(device: str | None, devices: str | None) -> Place:
     if device and devices:
         raise typer.BadParameter("give --device or --devices, not both")
     several = () if devices is None else parse_devices(devices)
-    return Place(several[0].partition(":")[0] if several else device, unless_auto(device), several)
+    return Place(several[0].partition(":")[0] if several else device, device, several)
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from autoseg.cli.options import (
     Verbose,
     WorkspacePath,
     open_workspace,
-    unless_auto,
 )
 from autoseg.cli.results import show_selection
 
@@ -37,4 +36,4 @@ def select(
 
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
-    show_selection(find_best(opened, space.read_plan(plan), space, unless_auto(device), jobs, progress), space)
+    show_selection(find_best(opened, space.read_plan(plan), space, device, jobs, progress), space)

@@ -23,22 +23,6 @@ Channel = NDArray[np.float32]  # (z, y, x)
 Mask = NDArray[np.bool_]  # (z, y, x)
 
 
-def normalise(
-    array: NDArray[np.float32], mask: Mask | None, normalisation: Sequence[Normalisation]
-) -> NDArray[np.float32]:
-    """Brings every channel onto the scale its normalisation says.
-
-    Args:
-        array: (channels, z, y, x); stays as it is.
-        mask: (z, y, x), the `nonzero_mask`; needed where `needs_mask` says so.
-        normalisation: one a channel.
-    """
-    normalised = np.empty(array.shape, dtype=np.float32)
-    for values, kind, target in zip(array, normalisation, normalised, strict=True):
-        normalise_channel(values, mask, kind, out=target)
-    return normalised
-
-
 def normalise_channel(values: Channel, mask: Mask | None, kind: Normalisation, out: Channel) -> None:
     """Brings one channel onto its scale, with no copy but `out`.
 

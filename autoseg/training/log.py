@@ -38,7 +38,7 @@ class Log:
     def __init__(self, folder: Path, title: str, tensorboard: bool = False) -> None:
         self._folder, self._title = folder, title
         self._tensorboard = _summary_writer(folder / "tensorboard") if tensorboard else None
-        self._told = self._drawn = 0.0
+        self._drawn = 0.0
         self._shown = 0
 
     def write(self, rows: Sequence[Row], finished: bool) -> None:

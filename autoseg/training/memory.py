@@ -31,11 +31,11 @@ def training_bytes(stage: Stage, dataset: Description, device: torch.device | st
 
     Weights and their average, gradients, what the optimiser remembers, what is kept for the backward
     pass, the loss at all resolutions, the batch, and what libraries take while they convolve
-    (`workspace.py`). The step is one after the first, in which the optimiser remembers nothing yet.
+    (`networks/convolution_bytes.py`). The step is one after the first, in which the optimiser remembers nothing yet.
 
     A fake CPU stands for every device, so that a plan for a GPU can be made without one, and is the
-    same with one. What differs on a GPU is taken over: the type the network computes in, and the
-    workspace. Autocast treats what our networks are made of alike on both (convolutions in its type;
+    same with one. What differs on a GPU is taken over: the type the network computes in, and what
+    libraries take. Autocast treats what our networks are made of alike on both (convolutions in its type;
     norms, activations and sums in the type they are given), but for average pooling in 3-D, which is
     in float32 on a CPU; see `fake.GPURules`. Left out are the scale of float16 gradients, a few bytes,
     and the rounding of blocks, to 512 bytes on a GPU.

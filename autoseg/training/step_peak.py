@@ -29,7 +29,7 @@ def step_peak(
     """Takes a real step and says how many bytes were in use at its peak.
 
     On a GPU that is what its allocator counted; elsewhere tensors are added up as they come and go,
-    and the workspace of libraries is estimated as in a prediction.
+    and what libraries take is estimated as in a prediction.
 
     Args:
         step: takes it.

@@ -16,7 +16,7 @@ from autoseg.dataset import Description
 from autoseg.errors import AutosegError
 from autoseg.inference.memory import inference_bytes
 from autoseg.inference.model import describe_machine
-from autoseg.networks.devices import best_precision, find_device
+from autoseg.networks.devices import best_precision, resolve_device
 from autoseg.plan import Budget, Precision, Stage, Timing
 from autoseg.planner import Machine
 from autoseg.training import MEMORY_MARGIN, seconds_per_iteration, training_bytes
@@ -95,7 +95,7 @@ def machine_for(budget: Budget, recorded: Sequence[Timing] = ()) -> tuple[Machin
         budget: device, and precision and timings if it is another machine's.
         recorded: earlier timings of this machine; what is among them is not timed again.
     """
-    device = present(budget.device)
+    _, device = resolve_device(budget.device)
     stopwatch = Stopwatch(budget, device, recorded)
     # GPUs of the last years compute in bfloat16.
     elsewhere: Precision = "bfloat16" if budget.device == "cuda" else "float32"
@@ -124,14 +124,6 @@ def _each_once(device: str) -> Callable[[Stage, Description], int]:
         return known[key]
 
     return bytes_of
-
-
-def present(device: str) -> torch.device | None:
-    """The device of that name, or None where this machine does not have it."""
-    try:
-        return find_device(device)
-    except AutosegError:
-        return None
 
 
 def name_machine(device: torch.device) -> str:

@@ -145,7 +145,7 @@ def make_tasks(
             asks = not all(one.done for one in todo if one.stage == job.stage)
             prepare = partial(_prepare, dataset, plan, job.stage, workspace, processes, progress, asks)
             tasks.append(Task(preparing, prepare, needs, earlier))
-        fit = partial(_train, plan, job.stage, job.fold, workspace, workers, progress)
+        fit = partial(train, plan, job.stage, job.fold, workspace, workers=workers, progress=progress)
         tasks.append(Task(job.name, fit, (preparing,)))
         trained.setdefault(job.stage, []).append(job.name)
     return tasks
@@ -188,18 +188,6 @@ def _prepare(
     if rank() == 0:
         preprocess(dataset, plan, stage, workspace, processes, progress)
     wait()
-
-
-def _train(
-    plan: Plan,
-    stage: str,
-    fold: int | str,
-    workspace: Workspace,
-    workers: int | None,
-    progress: Progress,
-    device: str | None,
-) -> None:
-    train(plan, stage, fold, workspace, device, workers, progress)
 
 
 def _in_order(

@@ -20,7 +20,7 @@ from autoseg.planner.normalisation import planned_without_images
 from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
 from autoseg.workflow.labelling import label_names, relabelled
 from autoseg.workflow.like import take_stages, timed
-from autoseg.workflow.machine import machine_for, name_machine, present
+from autoseg.workflow.machine import machine_for, name_machine
 from autoseg.workflow.memory import set_by_hand
 from autoseg.workflow.request import Request, budget_warnings, check_request, resolve_budget
 from autoseg.workflow.workspace import Workspace
@@ -149,7 +149,7 @@ def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:
 
     Timing twice gives two results; reusing the first, the same request gives the same plan.
     """
-    device = present(budget.device)
+    _, device = resolve_device(budget.device)
     if device is None or budget.minutes is None:
         return []
     machine = name_machine(device)
@@ -171,7 +171,7 @@ def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str |
         return "the dataset asks for another normalisation now"
     if fingerprint.has_images and planned_without_images(plan):
         return "the plan was made from label maps alone, and there are images now"
-    device = None if request.device in (None, "auto") else resolve_device(request.device)[0]
+    device = None if request.device is None else resolve_device(request.device)[0]
     for name, asked, found in (
         ("--device", device, plan.budget.device),
         ("--memory", request.memory_gb, plan.budget.memory_gb),

@@ -19,7 +19,7 @@ class Request(NamedTuple):
     """What a person asked of a plan; None where they left it open.
 
     Attributes:
-        device: "cpu", "cuda", "mps", or one of this machine's GPUs, "cuda:1"; "auto" or None takes the best it has.
+        device: "cpu", "cuda", "mps", or one of this machine's GPUs, "cuda:1"; None takes the best it has.
         memory_gb: memory for training; None takes the device's.
         minutes: training time of one model.
         settings: values set by hand, PATH=VALUE.

@@ -41,7 +41,7 @@ def test_run_keeps_patients_together(autoseg, kidneys, own_work, patients, monke
     assert trained_folds(ran) == [0, 1, 2]
     assert (own_work / "folds.json").read_bytes() == before  # it was not to be done
     monkeypatch.setattr("autoseg.workflow.pipeline.preprocess", lambda *arguments: None)
-    monkeypatch.setattr("autoseg.workflow.pipeline.train", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline.train", lambda *arguments, **_: None)
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     assert autoseg(*command[:-3], "--memory", 1, "--group-by", patients).code == 0
     assert validated(own_work) == ["01", "23", "4"]

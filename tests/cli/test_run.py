@@ -46,7 +46,7 @@ def test_a_gpu_by_its_number(autoseg, kidneys, tmp_path, monkeypatch, asked, tra
     monkeypatch.setattr("autoseg.workflow.request.all_memory_gb", lambda device: 80.0)
     where = []
     monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
-    monkeypatch.setattr("autoseg.workflow.pipeline._train", lambda *arguments: where.append(arguments[-1]))
+    monkeypatch.setattr("autoseg.workflow.pipeline.train", lambda *arguments, **_: where.append(arguments[-1]))
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     options = ("--memory", 8, "--preset", "nnunet", "--stage", "2d", "--folds", 0, "--jobs", 1)
     ran = autoseg("run", kidneys, "-w", tmp_path, *asked, *options)
@@ -84,12 +84,12 @@ def test_in_a_shell_with_processes(autoseg, kidneys, tmp_path, monkeypatch, cont
 
 
 def test_a_failed_job_stops_only_what_builds_on_it(autoseg, kidneys, tmp_path, monkeypatch):
-    def train(plan, stage, fold, *others):
+    def train(plan, stage, fold, *others, **more):
         if fold == 1:
             raise TrainingError(f"no luck with {stage}")
 
     monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
-    monkeypatch.setattr("autoseg.workflow.pipeline._train", train)
+    monkeypatch.setattr("autoseg.workflow.pipeline.train", train)
     shown = []
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: shown.append(folder.name))
     options = ("--memory", 1, "--stage", "2d", "--folds", "0,1,2", "--device", "cpu", "--jobs", 1, *SET)
@@ -157,7 +157,7 @@ def test_real_data_up_to_the_plan(autoseg, real_data, tmp_path):
 def test_it_ends_with_a_selection(autoseg, finished, own_work, monkeypatch, options, selects):
     """Of all that is trained, unless only some folds are asked for; the time it takes is told before it begins."""
     monkeypatch.setattr("autoseg.workflow.pipeline._prepare", lambda *arguments: None)
-    monkeypatch.setattr("autoseg.workflow.pipeline._train", lambda *arguments: None)
+    monkeypatch.setattr("autoseg.workflow.pipeline.train", lambda *arguments, **_: None)
     monkeypatch.setattr("autoseg.cli.run.show_model", lambda dataset, folder: None)
     ran = autoseg("run", finished.data, "-w", own_work, "--jobs", 1, *options)
     assert ran.code == 0, ran.err

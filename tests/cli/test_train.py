@@ -62,6 +62,18 @@ def test_values_set_for_a_training(autoseg, finished, own_work, contents):
     assert read_model(folder).trained["epochs"] == 3
 
 
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_the_device_is_the_plans_unless_named(autoseg, finished, own_work, monkeypatch, device):
+    """As `run` has it: a plan for a CPU is trained on one, whatever else the machine has."""
+    where = []
+    monkeypatch.setattr(
+        "autoseg.workflow.pipeline.run_job", lambda job, dataset, plan, space, device, *_: where.append(device)
+    )
+    monkeypatch.setattr("autoseg.cli.train.show_model", lambda dataset, folder: None)
+    assert autoseg("train", finished.data, "-w", own_work, "--stage", "2d", "--device", device).code == 0
+    assert where == [None if device == "auto" else device]
+
+
 def test_an_interrupted_training_is_continued(autoseg, finished, own_work, monkeypatch):
     """Interrupted in its second epoch, as by Ctrl-C; the same command takes the rest of it."""
     command = ("train", finished.data, "-w", own_work, "--stage", "3d_fullres", "--fold", 1, "--workers", 0)
