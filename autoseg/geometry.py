@@ -69,6 +69,18 @@ def plain_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, floa
     return Grid(shape, spacing_mm, (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 
 
+def resampled_shape(shape: Shape, spacing_mm: Spacing, new_spacing_mm: Spacing) -> tuple[int, int, int]:
+    """Voxels an axis after a change of voxel size: as many as fit best, at least one.
+
+    >>> resampled_shape((10, 100, 1), (5.0, 1.0, 1.0), (2.5, 1.1, 4.0))
+    (20, 91, 1)
+    """
+    z, y, x = (
+        max(1, round(old / new * size)) for size, old, new in zip(shape, spacing_mm, new_spacing_mm, strict=True)
+    )
+    return z, y, x
+
+
 def in_mm(spacing_mm: Iterable[float]) -> str:
     """Voxel sizes as people read them: to a hundredth, the small ones to three digits that count.
 

@@ -1,4 +1,4 @@
-"""When two grids are the same grid."""
+"""When two grids are the same grid, and how many voxels one has at another voxel size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.geometry import Grid, plain_grid
+from autoseg.geometry import Grid, plain_grid, resampled_shape
 
 GRID = Grid((10, 20, 30), (5.0, 0.8, 0.8), (-10.0, 4.0, 100.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 
@@ -53,3 +53,18 @@ def test_text(grid: Grid, text: str) -> None:
 def test_plain_grid() -> None:
     grid = plain_grid((1, 2, 3), (3.0, 2.0, 1.0))
     assert grid == Grid((1, 2, 3), (3.0, 2.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1), 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "new_spacing", "expected"),
+    [
+        ((10, 20, 30), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (10, 20, 30)),
+        ((10, 20, 30), (5.0, 0.5, 0.5), (2.5, 1.0, 0.25), (20, 10, 60)),
+        ((10, 20, 30), (1.0, 1.0, 1.0), (3.0, 3.0, 3.1), (3, 7, 10)),
+        ((1, 20, 30), (1.0, 1.0, 1.0), (9.0, 1.0, 1.0), (1, 20, 30)),
+    ],
+)
+def test_resampled_shape(
+    shape: tuple[int, ...], spacing: tuple[float, ...], new_spacing: tuple[float, ...], expected: tuple[int, ...]
+) -> None:
+    assert resampled_shape(shape, spacing, new_spacing) == expected

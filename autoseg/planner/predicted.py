@@ -9,7 +9,7 @@ from typing import Any
 
 from autoseg.errors import PlanError
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
-from autoseg.geometry import in_mm
+from autoseg.geometry import in_mm, resampled_shape
 from autoseg.phrases import by, number, percent
 from autoseg.plan.plan import Budget, Decision, Stage
 from autoseg.planner.decided import Decided
@@ -104,18 +104,18 @@ def prepared_shape(stage: Stage, cases: Sequence[CaseFacts]) -> tuple[int, ...]:
         cases: as they are stored.
     """
     preparing = stage.preprocessing
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     for case in (turned(case, preparing.orientation) for case in cases):
         voxels = case.shape_after_crop if preparing.crop_to_nonzero else case.shape
         if preparing.resize_to is not None:
-            shapes.append([voxels[preparing.axis_order[0]], *preparing.resize_to])
+            shapes.append((voxels[preparing.axis_order[0]], *preparing.resize_to))
             continue
-        mm = [case.spacing_mm[axis] for axis in preparing.axis_order]
+        mm = tuple(case.spacing_mm[axis] for axis in preparing.axis_order)
         in_plane_mm = preparing.spacing_mm or ()
-        wanted_mm = [*mm[: 3 - len(in_plane_mm)], *in_plane_mm]
-        ordered = zip((voxels[axis] for axis in preparing.axis_order), mm, wanted_mm, strict=True)
-        shapes.append([round(size * own / wanted) for size, own, wanted in ordered])
-    return tuple(max(round(median(along)), 1) for along in zip(*shapes, strict=True))
+        wanted_mm = (*mm[: 3 - len(in_plane_mm)], *in_plane_mm)
+        ordered = tuple(voxels[axis] for axis in preparing.axis_order)
+        shapes.append(resampled_shape(ordered, mm, wanted_mm))
+    return tuple(round(median(along)) for along in zip(*shapes, strict=True))
 
 
 def refuse_absurd(path: str, spacing_mm: Sequence[float], shape: Sequence[float]) -> None:

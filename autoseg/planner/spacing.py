@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.geometry import Shape, Spacing, in_mm
+from autoseg.geometry import Shape, Spacing, in_mm, resampled_shape
 from autoseg.phrases import counted
 from autoseg.planner.decided import Decided
 
@@ -78,8 +78,5 @@ def median_resampled_shape(
     >>> median_resampled_shape([(2.0, 1.0, 1.0), (4.0, 1.0, 1.0)], [(10, 64, 64), (10, 65, 64)], (1.0, 1.0, 1.0))
     (30.0, 64.5, 64.0)
     """
-    resampled = [
-        [max(round(old / new * size), 1) for old, new, size in zip(spacing, target_mm, shape, strict=True)]
-        for spacing, shape in zip(spacings_mm, shapes, strict=True)
-    ]
+    resampled = [resampled_shape(shape, spacing, target_mm) for spacing, shape in zip(spacings_mm, shapes, strict=True)]
     return tuple(float(size) for size in np.median(resampled, axis=0))

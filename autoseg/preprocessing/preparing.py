@@ -19,11 +19,11 @@ from autoseg.dataset.labels import Labels
 from autoseg.errors import DatasetError
 from autoseg.fingerprint.crop import nonzero_box
 from autoseg.fingerprint.orientation import NO_TURN, Turn, orientation, turn
-from autoseg.geometry import Grid, Shape
+from autoseg.geometry import Grid, Shape, resampled_shape
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.normalising import needs_mask, nonzero_mask, normalise_channel
 from autoseg.preprocessing.placement import Placement
-from autoseg.preprocessing.voxel_size import Orders, resampled_shape
+from autoseg.preprocessing.voxel_size import Orders
 
 Value = TypeVar("Value", bool, int, float)
 Box = tuple[slice, slice, slice]

@@ -1,28 +1,16 @@
 """What a change of voxel size means for an array, before any of it is computed.
 
-Comes in: voxel sizes, a shape. Goes out: the shape afterwards; how each axis is interpolated.
+Comes in: voxel sizes. Goes out: how each axis is interpolated.
 """
 
 from __future__ import annotations
 
-from autoseg.geometry import Shape, Spacing
+from autoseg.geometry import Spacing
 
 COARSE_AXIS_RATIO = 3.0  # an axis this many times coarser than the finest has its own spline order
 SLAB_BYTES = 32 * 2**20  # of values in between that resampling has at once; the C library keeps and reuses such parts
 
 Orders = tuple[int, int, int]  # spline order along (z, y, x): 0 nearest, 1 linear, 3 cubic
-
-
-def resampled_shape(shape: Shape, spacing_mm: Spacing, new_spacing_mm: Spacing) -> tuple[int, int, int]:
-    """Voxels an axis after a change of voxel size: as many as fit best, at least one.
-
-    >>> resampled_shape((10, 100, 1), (5.0, 1.0, 1.0), (2.5, 1.1, 4.0))
-    (20, 91, 1)
-    """
-    z, y, x = (
-        max(1, round(old / new * size)) for size, old, new in zip(shape, spacing_mm, new_spacing_mm, strict=True)
-    )
-    return z, y, x
 
 
 def axis_orders(spacing_mm: Spacing, new_spacing_mm: Spacing, order: int, coarse_axis_order: int) -> Orders:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from autoseg.dataset import Image
 from autoseg.errors import PlanError
 from autoseg.fingerprint.model import CaseFacts
+from autoseg.geometry import plain_grid
 from autoseg.plan.plan import Budget, Decision
 from autoseg.planner import derive_plan
 from autoseg.planner.machine import Machine
 from autoseg.planner.predicted import prediction_warnings, prepared_shape
+from autoseg.preprocessing import prepare_image
 
 
 class Needs:
@@ -186,6 +190,27 @@ def test_the_image_as_it_is_prepared(hippocampus, machine, changes, shape):
     stage = plan.stages["3d_fullres"]
     preprocessing = stage.preprocessing.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0), **changes})
     assert prepared_shape(stage.model_copy(update={"preprocessing": preprocessing}), [case()]) == shape
+
+
+@pytest.mark.parametrize(
+    ("voxels", "from_mm", "to_mm"),
+    [
+        ([3], 0.9, 0.6),  # 4.5 voxels in numbers on paper; 0.9 / 0.6 * 3 and 3 * 0.9 / 0.6 lie on either side of it
+        ([1, 25], 0.2, 1.0),  # a slice thinner than a voxel is one voxel all the same: the median of 1 and 5 is 3
+    ],
+)
+def test_a_predicted_image_is_as_long_as_a_prepared_one(hippocampus, machine, voxels, from_mm, to_mm):
+    stage = derive_plan(hippocampus, Budget(device="cuda"), machine).stages["3d_fullres"]
+    preprocessing = stage.preprocessing.model_copy(update={"spacing_mm": (to_mm,) * 3, "orientation": None})
+    cases, lengths = [], []
+    for n in voxels:
+        shape, spacing_mm = (n, n, n), (from_mm,) * 3
+        cases.append(case(shape, spacing_mm, cropped=shape))
+        image = Image(np.ones((1, *shape), np.float32), plain_grid(shape, spacing_mm))
+        prepared, _ = prepare_image(image, preprocessing)
+        lengths.append(prepared.shape[1:])
+    stage = stage.model_copy(update={"preprocessing": preprocessing})
+    assert prepared_shape(stage, cases) == tuple(np.median(lengths, axis=0))
 
 
 def test_images_that_no_machine_can_hold_are_refused(make_fingerprint, machine):

@@ -2,20 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoseg.preprocessing.voxel_size import axis_orders, resampled_shape
-
-
-@pytest.mark.parametrize(
-    ("shape", "spacing", "new_spacing", "expected"),
-    [
-        ((10, 20, 30), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (10, 20, 30)),
-        ((10, 20, 30), (5.0, 0.5, 0.5), (2.5, 1.0, 0.25), (20, 10, 60)),
-        ((10, 20, 30), (1.0, 1.0, 1.0), (3.0, 3.0, 3.1), (3, 7, 10)),
-        ((1, 20, 30), (1.0, 1.0, 1.0), (9.0, 1.0, 1.0), (1, 20, 30)),
-    ],
-)
-def test_resampled_shape(shape, spacing, new_spacing, expected):
-    assert resampled_shape(shape, spacing, new_spacing) == expected
+from autoseg.preprocessing.voxel_size import axis_orders
 
 
 @pytest.mark.parametrize(
