@@ -33,6 +33,7 @@ def augmentation(
     patch_size: Sequence[int],
     axes: tuple[int, ...],
     upright: bool = False,
+    short: bool = False,
     normalisation: Sequence[Normalisation] = (),
     refines: bool = False,
 ) -> Decided[tuple[Transform, ...]]:
@@ -47,7 +48,8 @@ def augmentation(
     Args:
         patch_size: voxels, 2 or 3 axes.
         axes: along which patches may be mirrored.
-        upright: the training is short, as `mirroring.keeps_upright` says: turn by no more than 30°.
+        upright: patients stay as they lie, as `mirroring.keeps_upright` says: turn by no more than 30°.
+        short: the training is, as `length.is_short` says: what another stage predicted is not varied.
         normalisation: of the channels.
         refines: the stage sees what another one predicted.
 
@@ -87,14 +89,16 @@ def augmentation(
     masked = tuple(channel for channel, how in enumerate(normalisation) if isinstance(how, ZScore) and how.inside_mask)
     if masked:
         transforms += (ZeroOutside(channels=masked),)
-    if refines and not upright:
+    if refines and not short:
         transforms += (PreviousBinary(), PreviousComponents())
     reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
-    if refines and upright:
+    if refines and short:
         reason += " What the other stage predicted is left as it is, so that a short training learns to rely on it."
     elif refines:
         reason += " What the other stage predicted is changed as well: its borders, and now and then a part is missing."
     facts = {"patch_size": tuple(patch_size), "mirror_axes": axes, "upright": upright}
+    if refines:
+        facts["short"] = short
     if masked:
         reason += " The surroundings, which normalisation left at 0, stay 0."
         facts["zero_outside"] = masked

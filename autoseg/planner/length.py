@@ -12,7 +12,7 @@ EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 1000, 250, 50  # without a time limi
 TIMED_EPOCHS = 30  # enough to see a curve and to choose a best moment from
 SHORTEST_EPOCH = 10  # iterations
 VALIDATION_SHARE = 0.1
-FEW_ITERATIONS = 10_000  # in fewer, what is learnt soonest counts for more than what is learnt in the end
+FEW_ITERATIONS = 10_000  # a training of fewer is short
 TAKES_LONG = (
     f"No time limit is set, and {EPOCHS} epochs of {ITERATIONS} iterations take a processor days to weeks: --minutes "
     "plans for the time there is."
@@ -70,6 +70,11 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths, alternative),
         "training.validation_iterations": Decided(validation, "training_length", facts, look),
     }
+
+
+def is_short(iterations: float) -> bool:
+    """Whether so few iterations are expected that what is learnt soonest counts for more than what is in the end."""
+    return iterations < FEW_ITERATIONS
 
 
 def takes_long(training: Training) -> bool:

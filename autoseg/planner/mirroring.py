@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.decided import Decided
-from autoseg.planner.length import FEW_ITERATIONS
+from autoseg.planner.length import FEW_ITERATIONS, is_short
 from autoseg.planner.spacing import AXES
 
 OTHER_SIDE = {"left": "right", "l": "r", "lh": "rh", "lt": "rt"}
@@ -89,7 +89,7 @@ def keeps_upright(iterations: float, orientations: Sequence[str | None]) -> bool
         iterations: expected in the whole training.
         orientations: of each case; None for 2-D pictures, which may be of anything from any side.
     """
-    return iterations < FEW_ITERATIONS and None not in orientations
+    return is_short(iterations) and None not in orientations
 
 
 def left_right_pairs(names: Iterable[str]) -> list[tuple[str, str]]:

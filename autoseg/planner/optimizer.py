@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoseg.plan.training import SGD, AdamW, Optimizer
 from autoseg.planner.decided import Decided
-from autoseg.planner.length import FEW_ITERATIONS
+from autoseg.planner.length import FEW_ITERATIONS, is_short
 
 SHORT_LEARNING_RATE, SHORT_WEIGHT_DECAY = 4e-3, 0.02  # of AdamW
 
@@ -33,8 +33,8 @@ def optimizer(iterations: float, as_nnunet: bool = False) -> Decided[Optimizer]:
     if as_nnunet:
         reason = "nnU-Net's gradient descent with strong momentum, whatever the number of iterations."
         few = f"Preset standard takes AdamW below {FEW_ITERATIONS:,} iterations."
-        return Decided(SGD(), "optimizer", facts, reason, few if iterations < FEW_ITERATIONS else "")
-    if iterations < FEW_ITERATIONS:
+        return Decided(SGD(), "optimizer", facts, reason, few if is_short(iterations) else "")
+    if is_short(iterations):
         reason = (
             f"About {iterations:,.0f} iterations are few. AdamW learns from the first; gradient descent with strong "
             "momentum needs hundreds before it predicts anything, as measured on hippocampus."

@@ -22,7 +22,7 @@ from autoseg.planner.candidate import Candidate
 from autoseg.planner.conventions import CONVENTIONS
 from autoseg.planner.decided import Decided
 from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_features
-from autoseg.planner.length import training_length
+from autoseg.planner.length import is_short, training_length
 from autoseg.planner.loss import loss_terms
 from autoseg.planner.machine import Machine
 from autoseg.planner.mirroring import keeps_upright, left_right_pairs, mirror_axes
@@ -184,6 +184,7 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
         iterations = grounds.budget.minutes * 60 / seconds_per_iteration  # not cut into whole epochs
     orientations = [case.orientation for case in grounds.cases]
     targets = grounds.fingerprint.dataset.labels.targets
+    short = not preset.as_nnunet and is_short(iterations)
     upright = not preset.as_nnunet and keeps_upright(iterations, orientations)
     if preset.as_nnunet:
         axes = _every_axis(view.dimensions, left_right_pairs(targets))
@@ -196,7 +197,7 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
         **length,
         "optimizer": optimizer(iterations, preset.as_nnunet),
         "augmentation": augmentation(
-            topology.patch_size, axes.value, upright, _normalised(grounds).value, view.refines is not None
+            topology.patch_size, axes.value, upright, short, _normalised(grounds).value, view.refines is not None
         ),
         "inference.mirror_axes": axes,
     }

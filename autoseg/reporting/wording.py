@@ -144,6 +144,7 @@ FACTS = {
     "mirror_axes": "",
     "augmentation.patch_size": "",
     "upright": "",
+    "short": "",
     "loss_terms.dimensions": "",
     "low_resolution_pays": "",
     "few_iterations": "",

@@ -75,8 +75,8 @@ def test_what_another_stage_predicted_is_varied_last():
 
 
 def test_in_a_short_training_what_another_stage_predicted_stays_as_it_is():
-    found = augmentation((64, 64, 64), (), upright=True, refines=True)
-    assert found.value == augmentation((64, 64, 64), (), upright=True).value
+    found = augmentation((64, 64, 64), (), short=True, refines=True)
+    assert found.value == augmentation((64, 64, 64), ()).value
     assert found.reason.endswith("is left as it is, so that a short training learns to rely on it.")
 
 

@@ -68,6 +68,18 @@ def test_the_cascade_is_the_stage_at_full_resolution_after_the_one_at_low(abdome
     assert over_batch == {"2d": True, "3d_lowres": False, "3d_fullres": True, "3d_cascade": True}
 
 
+@pytest.mark.parametrize("orientation", ["LPS", None])
+def test_a_short_cascade_relies_on_what_was_predicted_whether_or_not_the_images_have_an_orientation(
+    make_fingerprint, make_machine, orientation
+):
+    """A fingerprint of nnU-Net's has none."""
+    cubes = make_fingerprint([(1.0, 1.0, 1.0)] * 20, [(96, 96, 96)] * 20, orientation=orientation)
+    cascade = derive_plan(cubes, Budget(minutes=2), make_machine(arithmetic)).stages["3d_cascade"]
+    varied = [transform.kind for transform in cascade.augmentation]
+    assert not {"previous_binary", "previous_components"} & set(varied)
+    assert ("mirror" in varied) is (orientation is None)
+
+
 def test_standard_is_the_default(hippocampus, unasked):
     assert derive_plan(hippocampus, Budget(), unasked) == derive_plan(hippocampus, Budget(), unasked, preset="standard")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoseg.planner.length import training_length
+from autoseg.planner.length import is_short, training_length
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,11 @@ def test_length(minutes, seconds, epochs, iterations, validation):
     assert parts["training.iterations_per_epoch"].value == iterations
     assert parts["training.validation_iterations"].value == validation
     assert parts["training.minutes"].value == minutes
+
+
+@pytest.mark.parametrize(("iterations", "expected"), [(300, True), (9_999.9, True), (10_000, False), (250_000, False)])
+def test_which_trainings_are_short(iterations, expected):
+    assert is_short(iterations) is expected
 
 
 def test_reason():
