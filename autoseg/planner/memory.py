@@ -8,12 +8,14 @@ does so from the voxels of feature maps (`presets.py`).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from autoseg.errors import PlanError
 from autoseg.geometry import Spacing, in_mm
 from autoseg.phrases import by, number, percent
+from autoseg.plan.plan import Stage
 from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, initial_patch, network_topology
 
@@ -170,6 +172,23 @@ def fit_batch(topology: Topology, memory: Memory, dataset_voxels: float) -> Deci
         alternative = f"{value + 1} patches would need {memory.compared(topology, value + 1)}."
     facts = {"fit_memory": by_memory, "fit_dataset": by_dataset, "largest_share": share, "memory_gb": gigabytes}
     return Decided(value, "fit_batch", facts, reason, alternative)
+
+
+def largest_batch(stage: Stage, fits: Callable[[Stage], bool]) -> int | None:
+    """The most patches that fit, of fewer than the stage has; None where not even one does.
+
+    Args:
+        stage: as planned.
+        fits: whether the stage does with another batch; of no more patches than one that fits, it does, too. It is
+            asked as seldom as may be, for it traces a step.
+    """
+    smaller = range(1, stage.sampling.batch_size)
+    return bisect_left(smaller, True, key=lambda size: not fits(with_batch(stage, size))) or None
+
+
+def with_batch(stage: Stage, batch_size: int) -> Stage:
+    """The stage with another batch."""
+    return stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"batch_size": batch_size})})
 
 
 def _shortened(topology: Topology, spacing_mm: Spacing, median_shape: Sequence[float]) -> Topology | None:

@@ -14,6 +14,7 @@ from autoseg.dataset import Description
 from autoseg.errors import TrainingError
 from autoseg.phrases import by
 from autoseg.plan import Stage
+from autoseg.planner.memory import largest_batch
 from autoseg.training.memory import training_bytes
 
 SHARE = 0.95  # of the memory that could be had, that a smaller batch may take
@@ -44,18 +45,12 @@ def explained(stage: Stage, name: str, dataset: Description, device: torch.devic
         ) from None
 
 
-def largest_batch(stage: Stage, dataset: Description, device: torch.device, available_bytes: float) -> int | None:
-    """The most patches a step of which fits; None where not even one does."""
-    for size in range(stage.sampling.batch_size - 1, 0, -1):
-        smaller = stage.sampling.model_copy(update={"batch_size": size})
-        if training_bytes(stage.model_copy(update={"sampling": smaller}), dataset, device) <= available_bytes:
-            return size
-    return None
-
-
 def _remedy(stage: Stage, name: str, dataset: Description, device: torch.device, had: float) -> str:
-    fitting = largest_batch(stage, dataset, device, SHARE * had) if had else None
-    if fitting:
+    def fits(smaller: Stage) -> bool:
+        return training_bytes(smaller, dataset, device) <= SHARE * had
+
+    fitting = largest_batch(stage, fits) if had else None
+    if fitting is not None:
         return f"A batch of {fitting} would fit: --set stages.{name}.sampling.batch_size={fitting}."
     less = f"{SHARE * had / 1e9:.1f}" if had else "GB"
     return f"Derive a plan for less memory (autoseg plan … --memory {less} --name NAME)."

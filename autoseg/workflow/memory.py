@@ -6,7 +6,6 @@ error that says what would fit.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
 from autoseg.planner.derive import recorded
 from autoseg.planner.length import TAKES_LONG, takes_long
-from autoseg.planner.memory import compared
+from autoseg.planner.memory import compared, largest_batch, with_batch
 from autoseg.planner.predicted import predicted_memory, prediction_warnings, prepared_shape, refuse_absurd
 from autoseg.planner.traced_memory import GIGABYTE
 
@@ -70,17 +69,16 @@ def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, befo
     if needed <= budget or (before is not None and needed <= _needed_gb(plan, before, machine)):
         return
     batch, features = stage.sampling.batch_size, stage.network.features
-    fitting = range(1, batch)
-    largest = bisect_left(fitting, True, key=lambda size: _needed_gb(plan, _with_batch(stage, size), machine) > budget)
+    largest = largest_batch(stage, lambda smaller: _needed_gb(plan, smaller, machine) <= budget)
     what = (
         f"{asked}: stage {stage_name} with {features[0]}→{features[-1]} features, batches of {batch} and patches of "
         f"{by(stage.sampling.patch_size)} voxels needs {compared(needed, budget)}."
     )
     path = f"stages.{stage_name}"
-    if largest >= 1:
+    if largest is not None:
         smaller = f"--set {path}.sampling.batch_size={largest}"
         raise PlanError(f"{what} The largest batch that fits is {largest}: {smaller}")
-    one = _needed_gb(plan, _with_batch(stage, 1), machine)
+    one = _needed_gb(plan, with_batch(stage, 1), machine)
     raise PlanError(
         f"{what} Even a batch of 1 needs {one:.1f} GB. Set a smaller patch ({path}.sampling.patch_size) or fewer "
         f"features ({path}.network.features), or plan for more memory (autoseg plan … --memory GB)."
@@ -145,7 +143,3 @@ def _what_takes_memory(stage: Stage) -> tuple[dict[str, Any], str]:
 
 def _needed_gb(plan: Plan, stage: Stage, machine: Machine) -> float:
     return machine.training_bytes(stage, plan.dataset) * (1 + machine.margin) / GIGABYTE
-
-
-def _with_batch(stage: Stage, batch_size: int) -> Stage:
-    return stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"batch_size": batch_size})})

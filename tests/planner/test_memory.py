@@ -7,7 +7,9 @@ import math
 import pytest
 
 from autoseg.errors import PlanError
-from autoseg.planner.memory import Memory, fit_batch, fit_patch
+from autoseg.plan.plan import Budget
+from autoseg.planner import derive_plan
+from autoseg.planner.memory import Memory, fit_batch, fit_patch, largest_batch, with_batch
 from autoseg.planner.presets import PRESETS
 from autoseg.planner.topology import network_topology
 
@@ -151,3 +153,21 @@ def test_too_small_images():
         "the median image, 6 × 7 × 7 voxels of 1.00 × 1.00 × 1.00 mm, is too small for a U-Net: two axes of at least "
         "8 voxels, or one of 12, must be there to be halved. Use larger or finer images."
     )
+
+
+@pytest.mark.parametrize(
+    ("planned", "most", "expected"),
+    [(9, 6, 6), (9, 1, 1), (9, 8, 8), (9, 20, 8), (9, 0, None), (2, 1, 1), (1, 1, None), (5000, 6, 6)],
+)
+def test_the_largest_batch_that_fits(hippocampus, unasked, planned, most, expected):
+    """It is sought among those smaller than the planned one, and by halves."""
+    stage = with_batch(derive_plan(hippocampus, Budget(), unasked).stages["3d_fullres"], planned)
+    asked = []
+
+    def fits(smaller):
+        assert smaller == with_batch(stage, size := smaller.sampling.batch_size)
+        asked.append(size)
+        return size <= most
+
+    assert largest_batch(stage, fits) == expected
+    assert len(asked) <= math.ceil(math.log2(planned))
