@@ -49,7 +49,7 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         alternative = "With a time limit (--minutes) it would be as many iterations as the machine does in the time."
         look = f"Every epoch is judged on {validation} batches of validation cases, a fifth of what it trained on."
     else:
-        total = minutes * 60 / seconds_per_iteration
+        total = iterations_done(minutes, seconds_per_iteration)
         iterations = min(max(round(total / TIMED_EPOCHS), SHORTEST_EPOCH), ITERATIONS)
         validation = max(round(VALIDATION_SHARE * iterations), 2)
         epochs = max(round(total / iterations), 1)
@@ -70,6 +70,11 @@ def training_length(minutes: float | None, seconds_per_iteration: float | None) 
         "training.iterations_per_epoch": Decided(iterations, "training_length", facts, lengths, alternative),
         "training.validation_iterations": Decided(validation, "training_length", facts, look),
     }
+
+
+def iterations_done(minutes: float, seconds_per_iteration: float) -> float:
+    """How many iterations fit the time, at this pace."""
+    return minutes * 60 / seconds_per_iteration
 
 
 def is_short(iterations: float) -> bool:

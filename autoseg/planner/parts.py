@@ -22,7 +22,7 @@ from autoseg.planner.candidate import Candidate
 from autoseg.planner.conventions import CONVENTIONS
 from autoseg.planner.decided import Decided
 from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_features
-from autoseg.planner.length import is_short, training_length
+from autoseg.planner.length import is_short, iterations_done, training_length
 from autoseg.planner.loss import loss_terms
 from autoseg.planner.machine import Machine
 from autoseg.planner.mirroring import keeps_upright, left_right_pairs, mirror_axes
@@ -181,7 +181,7 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
     length = training_length(grounds.budget.minutes if seconds_per_iteration else None, seconds_per_iteration)
     iterations: float = length["training.epochs"].value * length["training.iterations_per_epoch"].value
     if grounds.budget.minutes is not None and seconds_per_iteration:
-        iterations = grounds.budget.minutes * 60 / seconds_per_iteration  # not cut into whole epochs
+        iterations = iterations_done(grounds.budget.minutes, seconds_per_iteration)  # not cut into whole epochs
     orientations = [case.orientation for case in grounds.cases]
     targets = grounds.fingerprint.dataset.labels.targets
     short = not preset.as_nnunet and is_short(iterations)

@@ -21,6 +21,7 @@ from autoseg.geometry import Spacing
 from autoseg.phrases import counted, number
 from autoseg.planner.candidate import Candidate
 from autoseg.planner.decided import Decided
+from autoseg.planner.length import iterations_done
 from autoseg.planner.topology import Topology, network_topology
 
 ENOUGH_ITERATIONS = 2000  # with fewer, a narrower network or a smaller batch is the better choice
@@ -154,11 +155,6 @@ def _reason(planned: Candidate, pace: Pace, rung: Rung, minutes: float) -> str:
     if pace.candidate == planned:
         return f"{goal} {time} the largest that fits the memory does: {found}."
     return f"{goal} {time} the largest that fits the memory ({planned}) does not. The best found that does: {found}."
-
-
-def iterations_done(minutes: float, seconds_per_iteration: float) -> float:
-    """How many iterations fit the time, at this pace."""
-    return minutes * 60 / seconds_per_iteration
 
 
 def _next_better(

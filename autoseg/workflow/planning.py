@@ -16,8 +16,9 @@ from autoseg.networks.devices import made_current, resolve_device
 from autoseg.phrases import counted
 from autoseg.plan import Budget, Plan, PresetName, Stage, Timing, with_settings, write_plan
 from autoseg.planner import derive_plan, facts_hash
+from autoseg.planner.length import iterations_done
 from autoseg.planner.normalisation import planned_without_images
-from autoseg.planner.time import FEWEST_ITERATIONS, iterations_done
+from autoseg.planner.time import FEWEST_ITERATIONS
 from autoseg.workflow.labelling import label_names, relabelled
 from autoseg.workflow.like import take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine
