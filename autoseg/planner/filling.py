@@ -47,7 +47,7 @@ def fill_memory(
         `largest` itself where more memory would change nothing: the batch is limited by the dataset.
     """
     first = _filled(largest, memory, dataset_voxels)
-    by_dataset = round(dataset_voxels * memory.largest_share / math.prod(largest.patch_size))
+    by_dataset = memory.patches_by_dataset(largest, dataset_voxels)
     if first.share >= ENOUGH or max(by_dataset, SMALLEST_BATCH) < memory.patches_that_fit(largest):
         return first
     found = [_filled(topology, memory, dataset_voxels) for topology in _similar(largest, spacing_mm, median_shape)]
@@ -59,7 +59,7 @@ def fill_memory(
 
 
 def _filled(topology: Topology, memory: Memory, dataset_voxels: float) -> Filled:
-    by_dataset = round(dataset_voxels * memory.largest_share / math.prod(topology.patch_size))
+    by_dataset = memory.patches_by_dataset(topology, dataset_voxels)
     batch = min(int(memory.patches_that_fit(topology)), max(by_dataset, SMALLEST_BATCH))
     return Filled(topology, batch, memory.needed_gb(topology, batch) / memory.memory_gb)
 

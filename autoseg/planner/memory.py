@@ -76,6 +76,10 @@ class Memory(NamedTuple):
         """Whether the least batch of a topology does."""
         return self.patches_that_fit(topology) >= self.least_batch
 
+    def patches_by_dataset(self, topology: Topology, dataset_voxels: float) -> int:
+        """How many patches of a topology hold as much of the dataset as one batch may."""
+        return round(dataset_voxels * self.largest_share / math.prod(topology.patch_size))
+
     def compared(self, topology: Topology, batch_size: int) -> str:
         """What a batch needs of what there is: "9.4 of 8.0 GB"."""
         return compared(self.needed_gb(topology, batch_size), self.memory_gb)
@@ -153,7 +157,7 @@ def fit_batch(topology: Topology, memory: Memory, dataset_voxels: float) -> Deci
     """
     patch, gigabytes, share = topology.patch_size, memory.memory_gb, memory.largest_share
     by_memory = round(memory.patches_that_fit(topology))
-    by_dataset = round(dataset_voxels * share / math.prod(patch))
+    by_dataset = memory.patches_by_dataset(topology, dataset_voxels)
     value = max(min(by_memory, by_dataset), SMALLEST_BATCH)
     if value > min(by_memory, by_dataset):
         reason = "Two patches a batch are the least that training is stable with."
