@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,15 @@ Axes = tuple[Few, ...]  # one number an axis, (z, y, x) or (y, x)
 Features = Annotated[int, Field(gt=0, le=2**16)]
 
 _OF_DECODER = ("decoder_convolutions", "decoder_blocks")  # fields with one entry a stage of the decoder
+
+
+def divisor_of(strides: Iterable[Axes]) -> Axes:
+    """By what each axis of a patch must be divisible for a network of these strides, one an axis for each stage.
+
+    >>> divisor_of([(1, 1, 1), (1, 2, 2), (2, 2, 2)])
+    (2, 4, 4)
+    """
+    return tuple(math.prod(along) for along in zip(*strides, strict=True))
 
 
 class _UNet(Frozen):
@@ -49,8 +59,8 @@ class _UNet(Frozen):
 
     @property
     def divisor(self) -> Axes:
-        """By what each axis of a patch must be divisible: the product of the strides."""
-        return tuple(math.prod(along) for along in zip(*self.strides, strict=True))
+        """By what each axis of a patch must be divisible."""
+        return divisor_of(self.strides)
 
 
 class PlainUNet(_UNet):

@@ -21,8 +21,17 @@ def stage_features(topology: Topology, first: int = FIRST_FEATURES) -> tuple[int
     >>> stage_features(Topology((64, 64), ((1, 1),) + ((2, 2),) * 5, ((3, 3),) * 6), first=8)
     (8, 16, 32, 64, 128, 128)
     """
-    cap = FEATURE_CAP[len(topology.patch_size)] * first // FIRST_FEATURES
+    cap = feature_cap(len(topology.patch_size), first)
     return tuple(min(first * 2**depth, cap) for depth in range(len(topology.strides)))
+
+
+def feature_cap(dimensions: int, first: int = FIRST_FEATURES) -> int:
+    """The most channels of a stage, in a network that has so many at its first.
+
+    >>> feature_cap(3), feature_cap(2, first=8)
+    (320, 128)
+    """
+    return FEATURE_CAP[dimensions] * first // FIRST_FEATURES
 
 
 def feature_map_voxels(

@@ -21,7 +21,7 @@ from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.candidate import Candidate
 from autoseg.planner.conventions import CONVENTIONS
 from autoseg.planner.decided import Decided
-from autoseg.planner.footprint import FEATURE_CAP, FIRST_FEATURES, stage_features
+from autoseg.planner.footprint import feature_cap, stage_features
 from autoseg.planner.length import is_short, iterations_done, training_length
 from autoseg.planner.loss import loss_terms
 from autoseg.planner.machine import Machine
@@ -225,7 +225,7 @@ def size_parts(candidate: Candidate, patch: Decided[Topology], batch: Decided[in
 
 def _features(candidate: Candidate) -> Decided[tuple[int, ...]]:
     first = candidate.first_features
-    cap = FEATURE_CAP[len(candidate.topology.patch_size)] * first // FIRST_FEATURES
+    cap = feature_cap(len(candidate.topology.patch_size), first)
     reason = f"{first} channels at full resolution, doubled from level to level, up to {cap}."
     value = stage_features(candidate.topology, first)
     return Decided(value, "stage_features", {"first": first, "cap": cap}, reason)

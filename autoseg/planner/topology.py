@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from autoseg.geometry import Spacing
 from autoseg.phrases import by
+from autoseg.plan.network import divisor_of
 from autoseg.planner.decided import Decided
 
 Axes = tuple[int, ...]  # one number an axis of the stage
@@ -36,7 +37,7 @@ class Topology(NamedTuple):
     @property
     def divisor(self) -> Axes:
         """By what each axis of the patch must be divisible."""
-        return tuple(math.prod(along) for along in zip(*self.strides, strict=True))
+        return divisor_of(self.strides)
 
 
 def initial_patch(spacing_mm: Spacing, median_shape: Sequence[float]) -> tuple[float, ...]:
@@ -89,8 +90,7 @@ def network_topology(spacing_mm: Spacing, size: Sequence[float]) -> Topology:
             voxel[axis] *= 2
             edge[axis] = math.ceil(edge[axis] / 2)
     kernels.append(tuple(3 for _ in axes))
-    divisor = [math.prod(along) for along in zip(*strides, strict=True)]
-    patch_size = tuple(math.ceil(n / multiple) * multiple for n, multiple in zip(size, divisor, strict=True))
+    patch_size = tuple(math.ceil(n / step) * step for n, step in zip(size, divisor_of(strides), strict=True))
     return Topology(patch_size, tuple(strides), tuple(kernels))
 
 
