@@ -27,7 +27,7 @@ from autoseg.planner.machine import Machine
 from autoseg.planner.memory import TooLittleMemory
 from autoseg.planner.normalisation import REPEAT
 from autoseg.planner.orientation import common_orientation, turned
-from autoseg.planner.parts import Grounds, View, build_stage
+from autoseg.planner.parts import Grounds, StageImages, build_stage
 from autoseg.planner.predicted import predicted_memory, prediction_warnings, refuse_absurd
 from autoseg.planner.presets import PRESETS, standard_rules
 from autoseg.planner.sizes import Sizes, find_sizes, fits, search_memory
@@ -76,8 +76,8 @@ def derive_plan(
         with suppress(TooLittleMemory):  # so small a patch is none for a network: then without a low resolution
             fitted = _fitted(grounds, voxels)
     stages, decisions = {}, {}
-    for stage_name, (view, sizes) in fitted.items():
-        parts = derive_parts(grounds, view, sizes)
+    for stage_name, (images, sizes) in fitted.items():
+        parts = derive_parts(grounds, images, sizes)
         stage = stages[stage_name] = build_stage(parts)
         for path in sorted(parts):
             decisions[f"stages.{stage_name}.{path}"] = recorded(parts[path])
@@ -129,7 +129,7 @@ def grounds_for(fingerprint: Fingerprint, budget: Budget, machine: Machine, pres
     )
 
 
-def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple[View, Sizes]]:
+def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple[StageImages, Sizes]]:
     """Name of a stage → the images as it sees them, and what fits the memory.
 
     Images of one slice have no volume to learn from.
@@ -139,8 +139,8 @@ def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple
         most_voxels: of a patch, for the low resolution; None where the memory alone counts.
     """
     spacing, shape = grounds.spacing, grounds.median_shape
-    full = View(spacing, shape, math.prod(shape))
-    slices = View(spacing._replace(value=spacing.value[1:]), shape[1:], full.image_voxels)
+    full = StageImages(spacing, shape, math.prod(shape))
+    slices = StageImages(spacing._replace(value=spacing.value[1:]), shape[1:], full.image_voxels)
     stages = {"2d": (slices, find_sizes(grounds, slices))}
     if grounds.fingerprint.dataset.dimensions == 2 or shape[0] <= 1:
         return stages
@@ -149,7 +149,7 @@ def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple
     low = search_memory(grounds, full, volumes.candidate.first_features, lower)
     if low is None:
         return {**stages, "3d_fullres": (full, volumes)}
-    overview = View(low.spacing, low.median_shape, low.voxels)
+    overview = StageImages(low.spacing, low.median_shape, low.voxels)
     full = full._replace(low_resolution=True)
     # The cascade is the stage at full resolution, unless the channels it sees besides are too much for the memory.
     cascade = full._replace(refines="3d_lowres")
@@ -162,12 +162,12 @@ def _fitted(grounds: Grounds, most_voxels: int | None = None) -> dict[str, tuple
     }
 
 
-def _voxels_in_time(grounds: Grounds, fitted: dict[str, tuple[View, Sizes]]) -> int | None:
+def _voxels_in_time(grounds: Grounds, fitted: dict[str, tuple[StageImages, Sizes]]) -> int | None:
     """Voxels of a patch of volumes that is small for want of time; None where there is none."""
     if grounds.budget.minutes is None or grounds.preset.as_nnunet or "3d_fullres" not in fitted:
         return None
-    view, sizes = fitted["3d_fullres"]
-    patch: tuple[int, ...] = derive_parts(grounds, view, sizes)["sampling.patch_size"].value
+    images, sizes = fitted["3d_fullres"]
+    patch: tuple[int, ...] = derive_parts(grounds, images, sizes)["sampling.patch_size"].value
     planned = sizes.candidate.topology.patch_size
     return math.prod(patch) if math.prod(patch) < math.prod(planned) else None
 

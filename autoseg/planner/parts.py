@@ -67,7 +67,7 @@ class Grounds(NamedTuple):
         return len(labels.targets) + 1 + (labels.ignore is not None)
 
 
-class View(NamedTuple):
+class StageImages(NamedTuple):
     """The images as one stage sees them.
 
     Attributes:
@@ -102,7 +102,7 @@ def build_stage(parts: Parts) -> Stage:
     return Stage.model_validate(tree)
 
 
-def common_parts(grounds: Grounds, view: View) -> Parts:
+def common_parts(grounds: Grounds, images: StageImages) -> Parts:
     """What is decided by conventions and by the dataset alone, whatever the memory and the time."""
     fingerprint, slices = grounds.fingerprint, grounds.median_shape[0]
     sees = {
@@ -116,9 +116,9 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
     unknown = "How much of an image is left without them was not measured, for there are no images."
     precision, regions = grounds.machine.precision, len(fingerprint.dataset.labels.regions)
     return {
-        **(CONVENTIONS if view.refines is None else _refining(view.refines)),
+        **(CONVENTIONS if images.refines is None else _refining(images.refines)),
         "dimensions": Decided(
-            view.dimensions, "dimensions", {"median_shape": grounds.median_shape}, sees[view.dimensions]
+            images.dimensions, "dimensions", {"median_shape": grounds.median_shape}, sees[images.dimensions]
         ),
         "preprocessing.crop_to_nonzero": Decided(
             True,
@@ -128,10 +128,10 @@ def common_parts(grounds: Grounds, view: View) -> Parts:
             f"{left if fingerprint.has_images else unknown}",
         ),
         "preprocessing.axis_order": grounds.order,
-        "preprocessing.spacing_mm": view.spacing,
+        "preprocessing.spacing_mm": images.spacing,
         "preprocessing.orientation": grounds.orientation,
         "preprocessing.normalisation": _normalised(grounds),
-        "loss": loss_terms(view.dimensions, regions, view.low_resolution),
+        "loss": loss_terms(images.dimensions, regions, images.low_resolution),
         "training.precision": Decided(
             precision,
             "machine",
@@ -168,14 +168,16 @@ def _refining(stage: str) -> Parts:
     }
 
 
-def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grounds: Grounds, view: View) -> Parts:
+def fitted_parts(
+    candidate: Candidate, seconds_per_iteration: float | None, grounds: Grounds, images: StageImages
+) -> Parts:
     """What follows from the candidate and its pace: the network's shape, the training's length and manner.
 
     Args:
         candidate: patch, batch and width.
         seconds_per_iteration: as measured; None trains as long as if there were no time limit.
         grounds: what all stages are derived from.
-        view: what this one sees.
+        images: as this one sees them.
     """
     topology, preset = candidate.topology, grounds.preset
     length = training_length(grounds.budget.minutes if seconds_per_iteration else None, seconds_per_iteration)
@@ -187,17 +189,17 @@ def fitted_parts(candidate: Candidate, seconds_per_iteration: float | None, grou
     short = not preset.as_nnunet and is_short(iterations)
     upright = not preset.as_nnunet and keeps_upright(iterations, orientations)
     if preset.as_nnunet:
-        axes = _every_axis(view.dimensions, left_right_pairs(targets))
+        axes = _every_axis(images.dimensions, left_right_pairs(targets))
     else:
-        axes = mirror_axes(view.dimensions, targets, orientations, grounds.order.value, upright)
+        axes = mirror_axes(images.dimensions, targets, orientations, grounds.order.value, upright)
     return {
-        **topology_parts(topology, view.spacing.value),
+        **topology_parts(topology, images.spacing.value),
         "network.kind": network_kind(preset, grounds.budget.minutes),
         **architecture_parts(preset.architecture, len(topology.strides)),
         **length,
         "optimizer": optimizer(iterations, preset.as_nnunet),
         "augmentation": augmentation(
-            topology.patch_size, axes.value, upright, short, _normalised(grounds).value, view.refines is not None
+            topology.patch_size, axes.value, upright, short, _normalised(grounds).value, images.refines is not None
         ),
         "inference.mirror_axes": axes,
     }

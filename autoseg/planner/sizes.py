@@ -17,7 +17,7 @@ from autoseg.planner.decided import Decided
 from autoseg.planner.filling import fill_memory
 from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, weights
 from autoseg.planner.memory import Memory, TooLittleMemory, fit_batch, fit_patch
-from autoseg.planner.parts import Grounds, View, build_stage, common_parts, fitted_parts, size_parts
+from autoseg.planner.parts import Grounds, StageImages, build_stage, common_parts, fitted_parts, size_parts
 from autoseg.planner.topology import Topology
 from autoseg.planner.traced_memory import GIGABYTE, Extent, Traces, traced_memory
 from autoseg.planner.trimming import trim_patch
@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
     wider: str = ""
 
 
-def find_sizes(grounds: Grounds, view: View) -> Sizes:
+def find_sizes(grounds: Grounds, images: StageImages) -> Sizes:
     """The best network that fits the memory, by the preset's measure.
 
     With an nnU-Net preset: its width, the largest patch that fits, as many as fit. With `standard`: the widest
@@ -53,44 +53,44 @@ def find_sizes(grounds: Grounds, view: View) -> Sizes:
 
     Args:
         grounds: what all stages are derived from.
-        view: what this one sees.
+        images: as this one sees them.
 
     Raises:
         PlanError: the images are too small for a network.
         TooLittleMemory: the memory is.
     """
     if grounds.preset.as_nnunet:
-        return _search(grounds, view, FIRST_FEATURES)
+        return _search(grounds, images, FIRST_FEATURES)
     wider = ""
     for width in (FIRST_FEATURES, *NARROWER[:-1]):
         try:
-            found = _settled(grounds, view, width)
+            found = _settled(grounds, images, width)
         except TooLittleMemory:
             gigabytes = number(grounds.budget.memory_gb)
             wider = f"With {width} channels there, not even the smallest patch fits {gigabytes} GB."
             continue
-        voxels, image = math.prod(found.patch.value.patch_size), math.prod(view.median_shape)
-        if voxels >= min(SENSIBLE_VOXELS[view.dimensions], SENSIBLE_SHARE * image):
+        voxels, image = math.prod(found.patch.value.patch_size), math.prod(images.median_shape)
+        if voxels >= min(SENSIBLE_VOXELS[images.dimensions], SENSIBLE_SHARE * image):
             return found._replace(wider=wider)
         seen = f"{by(found.patch.value.patch_size)} voxels, {percent(voxels / image)} of the image"
         wider = f"With {width} channels there, patches of {seen}, would fit."
-    return _settled(grounds, view, NARROWER[-1])._replace(wider=wider)
+    return _settled(grounds, images, NARROWER[-1])._replace(wider=wider)
 
 
-def fits(grounds: Grounds, view: View, candidate: Candidate) -> bool:
-    """Whether a candidate made for another view fits the memory in this one, too; nnU-Net does not ask."""
+def fits(grounds: Grounds, images: StageImages, candidate: Candidate) -> bool:
+    """Whether a candidate made for other images fits the memory with these, too; nnU-Net does not ask."""
     if grounds.preset.as_nnunet:
         return True
-    needed = _traces(grounds, view, candidate.first_features).trace(candidate.topology, candidate.batch_size)
+    needed = _traces(grounds, images, candidate.first_features).trace(candidate.topology, candidate.batch_size)
     return needed <= grounds.budget.memory_gb * GIGABYTE
 
 
-def search_memory(grounds: Grounds, view: View, width: int, search: Callable[[Memory], Found]) -> Found:
+def search_memory(grounds: Grounds, images: StageImages, width: int, search: Callable[[Memory], Found]) -> Found:
     """What a search finds that asks for what fits; before it gives up, the network it gives up on is traced.
 
     Args:
         grounds: what all stages are derived from.
-        view: what this one sees.
+        images: as this one sees them.
         width: first features of the networks; nnU-Net's measure knows one only.
         search: from what fits.
 
@@ -99,9 +99,9 @@ def search_memory(grounds: Grounds, view: View, width: int, search: Callable[[Me
     """
     preset, gigabytes = grounds.preset, grounds.budget.memory_gb
     if preset.as_nnunet:
-        return search(preset.memory(view.dimensions, grounds.outputs, gigabytes))
-    traces = _traces(grounds, view, width)
-    memory = traced_memory(traces, gigabytes, preset.least_batch[view.dimensions], preset.largest_share)
+        return search(preset.memory(images.dimensions, grounds.outputs, gigabytes))
+    traces = _traces(grounds, images, width)
+    memory = traced_memory(traces, gigabytes, preset.least_batch[images.dimensions], preset.largest_share)
     while True:
         try:
             return search(memory)
@@ -116,11 +116,11 @@ def some_seconds(grounds: Grounds) -> float | None:
     return None if grounds.budget.minutes is None else 60 * grounds.budget.minutes
 
 
-def _settled(grounds: Grounds, view: View, width: int) -> Sizes:
+def _settled(grounds: Grounds, images: StageImages, width: int) -> Sizes:
     """Searches, traces what was found, and searches again, until what is found was traced."""
-    traces, searches = _traces(grounds, view, width), 0
+    traces, searches = _traces(grounds, images, width), 0
     while True:
-        found = _search(grounds, view, width)
+        found = _search(grounds, images, width)
         searches += 1
         topology, batch_size, _ = found.candidate
         if traces.knows(topology, batch_size):
@@ -130,18 +130,18 @@ def _settled(grounds: Grounds, view: View, width: int) -> Sizes:
             return found
 
 
-def _search(grounds: Grounds, view: View, width: int) -> Sizes:
-    patch, batch = search_memory(grounds, view, width, partial(_patch_and_batch, grounds, view))
+def _search(grounds: Grounds, images: StageImages, width: int) -> Sizes:
+    patch, batch = search_memory(grounds, images, width, partial(_patch_and_batch, grounds, images))
     return Sizes(Candidate(patch.value, batch.value, width), patch, batch)
 
 
-def _patch_and_batch(grounds: Grounds, view: View, memory: Memory) -> tuple[Decided[Topology], Decided[int]]:
-    dataset_voxels = view.image_voxels * len(grounds.cases)
-    patch = fit_patch(view.spacing.value, view.median_shape, memory)
+def _patch_and_batch(grounds: Grounds, images: StageImages, memory: Memory) -> tuple[Decided[Topology], Decided[int]]:
+    dataset_voxels = images.image_voxels * len(grounds.cases)
+    patch = fit_patch(images.spacing.value, images.median_shape, memory)
     if not grounds.preset.as_nnunet and grounds.budget.minutes is not None:
-        patch = trim_patch(patch, view.spacing.value, view.median_shape)
+        patch = trim_patch(patch, images.spacing.value, images.median_shape)
     elif not grounds.preset.as_nnunet:
-        filled = fill_memory(patch.value, view.spacing.value, view.median_shape, memory, dataset_voxels)
+        filled = fill_memory(patch.value, images.spacing.value, images.median_shape, memory, dataset_voxels)
         if filled.topology != patch.value:
             patch = _refitted(patch, filled.topology, memory, fit_batch(patch.value, memory, dataset_voxels).value)
     return patch, fit_batch(patch.value, memory, dataset_voxels)
@@ -162,16 +162,16 @@ def _refitted(patch: Decided[Topology], filled: Topology, memory: Memory, batch_
     return Decided(filled, "fill_memory", facts, reason, alternative)
 
 
-def _traces(grounds: Grounds, view: View, width: int) -> Traces:
+def _traces(grounds: Grounds, images: StageImages, width: int) -> Traces:
     """The traces of networks of these dimensions, width and channels; stages share them."""
-    key = (view.dimensions, width, view.refines)
+    key = (images.dimensions, width, images.refines)
     if key not in grounds.traces:
-        common = common_parts(grounds, view)
+        common = common_parts(grounds, images)
 
         def trace_step(topology: Topology, batch_size: int) -> int:
             candidate = Candidate(topology, batch_size, width)
             sizes = size_parts(candidate, Decided(topology, "", {}, ""), Decided(batch_size, "", {}, ""))
-            stage = build_stage({**common, **sizes, **fitted_parts(candidate, some_seconds(grounds), grounds, view)})
+            stage = build_stage({**common, **sizes, **fitted_parts(candidate, some_seconds(grounds), grounds, images)})
             return grounds.machine.training_bytes(stage, grounds.fingerprint.dataset)
 
         def extent(topology: Topology) -> Extent:
