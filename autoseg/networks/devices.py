@@ -125,6 +125,14 @@ def training_format(device: torch.device, dimensions: int, features: int) -> tor
     return torch.channels_last_3d if last else torch.contiguous_format
 
 
+def wait_for(device: torch.device) -> None:
+    """For a GPU to finish what it was asked, which it does in its own time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def memory_gb(device: torch.device) -> float:
     """Memory of a device for training, GB: a GPU's but for its driver's share; half of what this process may take."""
     return all_memory_gb(device) - DRIVER_GB if device.type == "cuda" else all_memory_gb(device) / 2

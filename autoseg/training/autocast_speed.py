@@ -12,7 +12,7 @@ import time
 import torch
 from torch import nn
 
-from autoseg.networks.devices import autocast_to
+from autoseg.networks.devices import autocast_to, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +46,9 @@ def convolution_seconds(device: torch.device, dtype: torch.dtype) -> float:
     found = []
     with autocast_to(device, dtype):
         for _ in range(1 + TRIES):
-            _synchronise(device)
+            wait_for(device)
             started = time.perf_counter()
             convolution(volume)
-            _synchronise(device)
+            wait_for(device)
             found.append(time.perf_counter() - started)
     return min(found[1:])
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

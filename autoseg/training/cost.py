@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from autoseg.dataset import Description
+from autoseg.networks.devices import wait_for
 from autoseg.networks.fake import input_channels, previous_channels
 from autoseg.plan import Stage
 from autoseg.preprocessing.previous import one_hot
@@ -44,23 +45,15 @@ def seconds_per_iteration(stage: Stage, dataset: Description, device: torch.devi
     for samples, generators in _random_samples(stage, dataset):
         started = time.perf_counter()
         batch = make_batch(samples, stage.sampling.patch_size, stage.augmentation, generators, device)
-        _wait(device)
+        wait_for(device)
         augmented = time.perf_counter()
         take_step(learner, batch, learning_rate=1e-6)
-        _wait(device)
+        wait_for(device)
         augmenting.append(augmented - started)
         stepping.append(time.perf_counter() - augmented)
         if len(stepping) > 1 and sum(stepping[1:]) >= ENOUGH_SECONDS:
             break
     return fmean(augmenting[1:]) + min(stepping[1:])
-
-
-def _wait(device: torch.device) -> None:
-    """For a GPU to finish what it was asked, which it does in its own time."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _random_samples(stage: Stage, dataset: Description) -> Iterator[tuple[list[Sample], list[np.random.Generator]]]:

@@ -22,6 +22,7 @@ from autoseg.networks.devices import (
     memory_gb,
     memory_limit_bytes,
     resolve_device,
+    wait_for,
 )
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -208,6 +209,17 @@ def test_computing_type_of_a_gpu_that_is_here(machine, monkeypatch, precision, i
     machine(cuda=1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: in_hardware)
     assert computing_type(CUDA, precision) == dtype
+
+
+@pytest.mark.parametrize(
+    ("device", "waited"), [(CPU, []), (torch.device("cuda:1"), [torch.device("cuda:1")]), (MPS, ["mps"])]
+)
+def test_waiting_is_for_the_device_that_was_asked(monkeypatch, device, waited):
+    found = []
+    monkeypatch.setattr(torch.cuda, "synchronize", found.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: found.append("mps"))
+    wait_for(device)
+    assert found == waited
 
 
 def test_memory_of_a_gpu_is_all_but_a_gigabyte(monkeypatch):
