@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-UNKNOWN_BYTES = 16e9  # taken where a system does not say how much it has
+GIGABYTE = 1e9  # bytes
+UNKNOWN_BYTES = 16 * GIGABYTE  # taken where a system does not say how much it has
 
 
 class _Group(NamedTuple):

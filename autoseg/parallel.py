@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from autoseg.errors import AutosegError
-from autoseg.memory import forget_peak, peak_memory_bytes
+from autoseg.memory import GIGABYTE, forget_peak, peak_memory_bytes
 from autoseg.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class _Death(NamedTuple):
     peak_bytes: int
 
     def __str__(self) -> str:
-        used = f", having used {self.peak_bytes / 1e9:.2f} GB of memory" if self.peak_bytes else ""
+        used = f", having used {self.peak_bytes / GIGABYTE:.2f} GB of memory" if self.peak_bytes else ""
         return f"ended its process ({how_it_ended(self.exit_code)}{used})"
 
     @property

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import AutosegError
+from autoseg.memory import GIGABYTE
 
 
 @contextmanager
@@ -41,8 +42,8 @@ def mapped_array(
             os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else file.truncate(size)
         except OSError as problem:
             raise AutosegError(
-                f"{folder}: no room for {size / 1e9:.1f} GB that do not fit the memory ({problem.strerror}). Make room "
-                "there, or give another output folder."
+                f"{folder}: no room for {size / GIGABYTE:.1f} GB that do not fit the memory ({problem.strerror}). Make "
+                "room there, or give another output folder."
             ) from None
         yield np.memmap(file, dtype=dtype, mode="r+", shape=tuple(shape))
 

@@ -20,14 +20,13 @@ from autoseg.inference.jobs import Job
 from autoseg.inference.memory import FLOAT, Way, find_way
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.team import Team
-from autoseg.memory import available_memory_bytes, resident_memory_bytes
+from autoseg.memory import GIGABYTE, available_memory_bytes, resident_memory_bytes
 from autoseg.phrases import by
 from autoseg.plan.postprocessing import needs_probabilities
 from autoseg.preprocessing import Placement, place
 
 logger = logging.getLogger(__name__)
 
-GIGABYTE = 1e9
 LITTLE = 0.05  # of the memory that is free: if all logits and probabilities take less, where they are does not matter
 
 

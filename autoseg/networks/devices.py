@@ -12,7 +12,7 @@ from typing import cast
 import torch
 
 from autoseg.errors import AutosegError
-from autoseg.memory import machine_memory_bytes, memory_limit_bytes
+from autoseg.memory import GIGABYTE, machine_memory_bytes, memory_limit_bytes
 from autoseg.plan.plan import Device
 from autoseg.plan.training import Precision
 
@@ -141,8 +141,8 @@ def memory_gb(device: torch.device) -> float:
 def all_memory_gb(device: torch.device) -> float:
     """Memory of a device, GB: all of a GPU's, all that this process may take of the machine's."""
     if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
-    return min(machine_memory_bytes(), memory_limit_bytes()) / 1e9
+        return float(torch.cuda.get_device_properties(device).total_memory) / GIGABYTE
+    return min(machine_memory_bytes(), memory_limit_bytes()) / GIGABYTE
 
 
 def _computes_bfloat16(device: torch.device) -> bool:

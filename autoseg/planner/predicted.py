@@ -10,12 +10,12 @@ from typing import Any
 from autoseg.errors import PlanError
 from autoseg.fingerprint.model import CaseFacts, Fingerprint
 from autoseg.geometry import in_mm, resampled_shape
+from autoseg.memory import GIGABYTE
 from autoseg.phrases import by, number, percent
 from autoseg.plan.plan import Budget, Decision, Stage
 from autoseg.planner.decided import Decided
 from autoseg.planner.machine import Machine
 from autoseg.planner.orientation import turned
-from autoseg.planner.traced_memory import GIGABYTE
 
 # What the margin is for: what a trace does not see.
 UNTRACED_ON_GPU = "gaps between blocks of memory and the GPU's driver"

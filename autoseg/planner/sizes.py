@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from autoseg.memory import GIGABYTE
 from autoseg.phrases import by, number, percent
 from autoseg.planner.candidate import Candidate
 from autoseg.planner.decided import Decided
@@ -19,7 +20,7 @@ from autoseg.planner.footprint import FIRST_FEATURES, feature_map_voxels, weight
 from autoseg.planner.memory import Memory, TooLittleMemory, fit_batch, fit_patch
 from autoseg.planner.parts import Grounds, StageImages, build_stage, common_parts, fitted_parts, size_parts
 from autoseg.planner.topology import Topology
-from autoseg.planner.traced_memory import GIGABYTE, Extent, Traces, traced_memory
+from autoseg.planner.traced_memory import Extent, Traces, traced_memory
 from autoseg.planner.trimming import trim_patch
 
 NARROWER = (16, 8)  # first features to fall back to where the memory is too small for a sensible patch

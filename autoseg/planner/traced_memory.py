@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import NamedTuple
 
+from autoseg.memory import GIGABYTE
 from autoseg.planner.memory import Memory
 from autoseg.planner.topology import Topology
 
-GIGABYTE = 1e9
 FIRST_BATCHES = {2: (12, 48), 3: (2, 8)}  # by dimensions: so far apart that feature maps make the difference
 LEAST = 1.25  # times the fixed part is needed in any case: by the optimiser, when all gradients are there
 LEAST_PER_VOXEL = 4.0  # bytes: the image's own

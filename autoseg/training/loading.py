@@ -21,7 +21,7 @@ from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 
 from autoseg.errors import AutosegError, TrainingError
-from autoseg.memory import resident_memory_bytes
+from autoseg.memory import GIGABYTE, resident_memory_bytes
 from autoseg.parallel import available_cores, end_with_parent, how_it_ended
 from autoseg.training.augmentation import Sample
 from autoseg.training.patch_source import PatchSource
@@ -129,7 +129,7 @@ def _next_item(loader: MultiThreadedAugmenter, turn: int, resident_bytes: Sequen
 
 def _obituary(exit_code: int, resident_bytes: int) -> str:
     """What is said of a process that ended."""
-    memory = f"it had {resident_bytes / 1e9:.2f} GB resident when it last gave a batch" if resident_bytes else ""
+    memory = f"it had {resident_bytes / GIGABYTE:.2f} GB resident when it last gave a batch" if resident_bytes else ""
     if exit_code == -signal.SIGKILL:
         told = f"was killed, most likely because memory ran out{memory and f' ({memory})'}"
     else:
@@ -139,7 +139,7 @@ def _obituary(exit_code: int, resident_bytes: int) -> str:
 
 def _missing(number: int, resident_bytes: int) -> str:
     """What is said of a process that lives, but gives no batch."""
-    memory = f", with {resident_bytes / 1e9:.2f} GB resident at the last one" if resident_bytes else ""
+    memory = f", with {resident_bytes / GIGABYTE:.2f} GB resident at the last one" if resident_bytes else ""
     return (
         f"process {number}, which loads training patches, has given no batch for {LONGEST_WAIT_SECONDS:.0f} s{memory}. "
         f"Was it stopped, or does its disk no longer answer? {AGAIN}."

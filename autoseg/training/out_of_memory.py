@@ -12,6 +12,7 @@ import torch
 
 from autoseg.dataset import Description
 from autoseg.errors import TrainingError
+from autoseg.memory import GIGABYTE
 from autoseg.phrases import by
 from autoseg.plan import Stage
 from autoseg.planner.memory import largest_batch
@@ -36,11 +37,11 @@ def explained(stage: Stage, name: str, dataset: Description, device: torch.devic
         had = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
         patch, size = by(stage.sampling.patch_size), stage.sampling.batch_size
         predicted = training_bytes(stage, dataset, device)
-        could = f", and {had / 1e9:.2f} GB could be had" if had else ""
+        could = f", and {had / GIGABYTE:.2f} GB could be had" if had else ""
         remedy = _remedy(stage, name, dataset, device, had)
         raise TrainingError(
             f"the memory of {device} ran out on a batch of {size} patches of {patch} voxels: a step was predicted to "
-            f"take {predicted / 1e9:.2f} GB{could} ({str(problem).splitlines()[0]}). {remedy} End what else "
+            f"take {predicted / GIGABYTE:.2f} GB{could} ({str(problem).splitlines()[0]}). {remedy} End what else "
             "uses the device, if anything does. The last checkpoint is kept."
         ) from None
 
@@ -52,5 +53,5 @@ def _remedy(stage: Stage, name: str, dataset: Description, device: torch.device,
     fitting = largest_batch(stage, fits) if had else None
     if fitting is not None:
         return f"A batch of {fitting} would fit: --set stages.{name}.sampling.batch_size={fitting}."
-    less = f"{SHARE * had / 1e9:.1f}" if had else "GB"
+    less = f"{SHARE * had / GIGABYTE:.1f}" if had else "GB"
     return f"Derive a plan for less memory (autoseg plan … --memory {less} --name NAME)."

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from autoseg.memory import GIGABYTE
 from autoseg.networks.live_bytes import LiveBytes
 from autoseg.training.augmentation import Batch
 from autoseg.training.step import Learner
@@ -54,7 +55,7 @@ def step_peak(
 
 def log_step_memory(predicted: int, measured: int) -> None:
     """Tells of both, as a warning where they are far apart; in bytes."""
-    message = f"memory of a step: predicted {predicted / 1e9:.3g} GB, measured {measured / 1e9:.3g} GB"
+    message = f"memory of a step: predicted {predicted / GIGABYTE:.3g} GB, measured {measured / GIGABYTE:.3g} GB"
     if abs(predicted - measured) <= TOLERANCE * measured:
         logger.info("%s", message)
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint
+from autoseg.memory import GIGABYTE
 from autoseg.phrases import by
 from autoseg.plan import Plan, Stage, with_settings
 from autoseg.planner import Machine
@@ -18,7 +19,6 @@ from autoseg.planner.derive import recorded
 from autoseg.planner.length import TAKES_LONG, takes_long
 from autoseg.planner.memory import compared, largest_batch, with_batch
 from autoseg.planner.predicted import predicted_memory, prediction_warnings, prepared_shape, refuse_absurd
-from autoseg.planner.traced_memory import GIGABYTE
 
 NEEDS_NOTHING = {"augmentation", "schedule", "stopping", "training"}  # parts that take no memory, but for the precision
 DECIDE_THE_NEED = ("network", "sampling", "loss", "optimizer", "average", "training.precision", "previous")

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from autoseg.memory import GIGABYTE
 from autoseg.planner.topology import Topology
-from autoseg.planner.traced_memory import GIGABYTE, Extent, Line, Point, Traces, traced_memory
+from autoseg.planner.traced_memory import Extent, Line, Point, Traces, traced_memory
 
 TWICE = ((1, 1), (2, 2))
 WIDE = ((3, 3), (3, 3))
