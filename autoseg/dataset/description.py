@@ -41,3 +41,18 @@ class Description(Frozen):
                 f"({', '.join(self.channels)}): give one a channel, null to leave it open"
             )
         return self
+
+    def is_like(self, other: Description) -> bool:
+        """Whether models of both see the same channels and mean the same by their outputs.
+
+        The order of labels means nothing. That of regions does: they are outputs, and painted, one after the other.
+        """
+        ours, theirs = self.labels, other.labels
+        same_regions = list(ours.regions.items()) == list(theirs.regions.items())
+        return same_regions and (self.channels, ours) == (other.channels, theirs)
+
+    def described(self) -> str:
+        """Channels and labels as people read them: 'channels CT and labels background 0, kidney 1'."""
+        regions = [f"{name} {'+'.join(map(str, region.values))}" for name, region in self.labels.regions.items()]
+        united = f", regions {', '.join(regions)}" if regions else ""
+        return f"channels {', '.join(self.channels)} and labels {self.labels.described()}{united}"

@@ -62,17 +62,20 @@ def _must_agree(folders: Sequence[Path], models: Sequence[Model]) -> None:
     stages = sorted({model.stage for model in models})
     if len(stages) > 1:
         raise ModelError(f"{folder}: the folds belong to different stages ({', '.join(stages)}). Name one fold.")
-    if len({_what_is_averaged(model) for model in models}) > 1:
+    first, *others = models
+    if not all(_can_be_averaged(first, other) for other in others):
         raise ModelError(f"{folder}: the folds were trained by different plans. Train them again, or name one fold.")
     if len(models) > 1:
         logger.info("%s: averaging folds %s", folder, ", ".join(str(model.fold) for model in models))
 
 
-def _what_is_averaged(model: Model) -> tuple[str, ...]:
-    """As JSON, which keeps the order of channels and labels. How long each was trained does not matter."""
-    dataset, stage = model.plan.dataset, model.plan.stages[model.stage]
-    described = stage.model_dump_json(exclude={"training": {"epochs", "minutes"}})
-    return (*dataset.channels, dataset.labels.model_dump_json(), described)
+def _can_be_averaged(first: Model, other: Model) -> bool:
+    """Whether two models differ in nothing of their stage but how long they were trained."""
+    one, two = (
+        model.plan.stages[model.stage].model_dump(exclude={"training": {"epochs", "minutes"}})
+        for model in (first, other)
+    )
+    return one == two and first.plan.dataset.is_like(other.plan.dataset)
 
 
 def _load_network(model: Model, folder: Path, device: torch.device) -> nn.Module:

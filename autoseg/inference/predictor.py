@@ -250,11 +250,10 @@ def _load_previous(folder: Path, model: Model, stage: str, device: str, mirror: 
             "train the stage."
         ) from None
     theirs, ours = first.model.plan.dataset, model.plan.dataset
-    if (theirs.channels, theirs.labels) != (ours.channels, ours.labels):
+    if not theirs.is_like(ours):
         raise ModelError(
-            f"{place}: is for channels {', '.join(theirs.channels)} and labels {theirs.labels.described()}, but "
-            f"{folder} builds on it with {', '.join(ours.channels)} and {ours.labels.described()}. Bring the model "
-            "that it was trained with."
+            f"{place}: is for {theirs.described()}, but {folder} builds on it with {ours.described()}. Bring the "
+            "model that it was trained with."
         )
     return first
 

@@ -48,10 +48,8 @@ class Team:
             ModelError: they do.
             PlanError: a rule is for something they do not predict.
         """
-        seen = {
-            (one.model.plan.dataset.channels, one.model.plan.dataset.labels.model_dump_json()) for one in self.members
-        }
-        if len(seen) > 1:
+        first, *others = (one.model.plan.dataset for one in self.members)
+        if not all(first.is_like(other) for other in others):
             raise ModelError(f"{self.stages}: trained on other channels or labels. Average models of one dataset.")
         must_fit(self.rules, self.labels)
 

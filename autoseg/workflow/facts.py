@@ -64,8 +64,8 @@ def has_fingerprint(dataset: Dataset, workspace: Workspace) -> bool:
         return False
     must_belong(dataset, workspace)
     found = read_fingerprint(workspace.fingerprint_file)
-    same_files = found.files == files_hash(dataset.cases)
-    return found.dataset == dataset.description and found.has_images == dataset.has_images and same_files
+    described = found.dataset == dataset.description and found.dataset.is_like(dataset.description)
+    return described and found.has_images == dataset.has_images and found.files == files_hash(dataset.cases)
 
 
 def must_belong(dataset: Dataset, workspace: Workspace) -> None:

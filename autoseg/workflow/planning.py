@@ -164,7 +164,7 @@ def _recorded(budget: Budget, workspace: Workspace) -> list[Timing]:
 def _difference(plan: Plan, fingerprint: Fingerprint, request: Request) -> str | None:
     """The first thing that was asked for, or that the dataset has, and that a plan does not have."""
     ours, planned = fingerprint.dataset, plan.dataset
-    if (ours.channels, ours.labels) != (planned.channels, planned.labels):
+    if not ours.is_like(planned):
         return "the dataset has other channels or labels now"
     if plan.facts and plan.facts != facts_hash(fingerprint):
         return "the dataset's cases or what was measured of them changed since"

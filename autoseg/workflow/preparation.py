@@ -66,9 +66,8 @@ def _must_fit(dataset: Dataset, plan: Plan, workspace: Workspace) -> None:
             f"Derive it again, now that there are images ('autoseg plan DATASET --name {plan.name}')."
         )
     ours, planned = dataset.description, plan.dataset
-    if (ours.channels, ours.labels) != (planned.channels, planned.labels):
+    if not ours.is_like(planned):
         raise WorkspaceError(
-            f"{dataset.path}: has channels {', '.join(ours.channels)} and labels {ours.labels.described()}, but plan "
-            f"'{plan.name}' is for {', '.join(planned.channels)} and {planned.labels.described()}. "
+            f"{dataset.path}: has {ours.described()}, but plan '{plan.name}' is for {planned.described()}. "
             "Derive a plan for the dataset as it is now ('autoseg plan DATASET')."
         )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.dataset import Case, Image, Labels, read_label_map, write_image
+from autoseg.dataset import Case, Image, Labels, Region, read_label_map, write_image
 from autoseg.errors import ModelError
 from autoseg.geometry import plain_grid
 from autoseg.inference.folder import predict_cases
@@ -239,5 +239,19 @@ def test_a_stage_for_other_labels(make_plan, make_stage, write):
         Predictor.load(second, "cpu")
     assert str(raised.value) == (
         f"{first}: is for channels CT and labels background 0, kidney 3, cyst 7, but {second / 'fold_0'} builds on it "
-        "with CT and background 0, kidney 3, tumour 7. Bring the model that it was trained with."
+        "with channels CT and labels background 0, kidney 3, tumour 7. Bring the model that it was trained with."
     )
+
+
+def test_a_stage_for_the_same_regions_in_another_order(make_plan, make_stage, write):
+    parts = {"kidney": Region(values=(3,), paint=3), "tumour": Region(values=(7,), paint=7)}
+    regions = {"whole": Region(values=(3, 7), paint=3), **parts}
+    plan = make_plan(patch=(4, 4, 4), labels=LABELS.model_copy(update={"regions": regions}))
+    stages = {**plan.stages, "second": plan.stages["net"].model_copy(update={"previous": Previous(stage="net")})}
+    plan = plan.model_copy(update={"stages": stages})
+    turned = LABELS.model_copy(update={"regions": dict(reversed(regions.items()))})
+    second = write(plan, "second")
+    write(plan.model_copy(update={"dataset": plan.dataset.model_copy(update={"labels": turned})}), "net")
+    told = r"regions tumour 7, kidney 3, whole 3\+7, but .* regions whole 3\+7, kidney 3, tumour 7\. Bring the model"
+    with pytest.raises(ModelError, match=told):
+        Predictor.load(second, "cpu")

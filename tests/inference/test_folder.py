@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage as ndi
 from torch import nn
 
-from autoseg.dataset import Labels, find_cases, read_image, read_label_map, write_image, write_label_map
+from autoseg.dataset import Labels, Region, find_cases, read_image, read_label_map, write_image, write_label_map
 from autoseg.errors import AutosegError
 from autoseg.geometry import plain_grid
 from autoseg.inference import folder, way
@@ -579,6 +579,18 @@ def test_models_of_other_labels_are_not_averaged(make_predictor, tmp_path):
     with pytest.raises(AutosegError) as error:
         predict_cases(Team((make_predictor(), other)), [], tmp_path)
     assert str(error.value) == "net + net: trained on other channels or labels. Average models of one dataset."
+
+
+def test_order_of_labels_and_of_regions_in_models_that_are_averaged(make_predictor):
+    """Labels go by their values, regions are outputs one after the other."""
+    values = {"background": 0, "kidney": 1, "tumour": 2}
+    regions = {"whole": Region(values=(1, 2), paint=1), "tumour": Region(values=(2,), paint=2)}
+    turned = dict(reversed(values.items())), dict(reversed(regions.items()))
+    first = make_predictor(labels=Labels(values=values, regions=regions))
+    other_labels = make_predictor(labels=Labels(values=turned[0], regions=regions))
+    assert Team((first, other_labels)).labels == first.model.plan.dataset.labels
+    with pytest.raises(AutosegError, match="trained on other channels or labels"):
+        Team((first, make_predictor(labels=Labels(values=values, regions=turned[1]))))
 
 
 def test_rules_are_applied_and_recorded(make_predictor, tmp_path):

@@ -259,6 +259,14 @@ def test_regions_in_another_order(tmp_path, make_model, make_plan):
         Predictor.load(tmp_path, "cpu")
 
 
+def test_labels_in_another_order(tmp_path, make_model, make_plan):
+    """It decides nothing."""
+    values = {"background": 0, "oedema": 1, "core": 2}
+    for fold, named in enumerate((values, dict(reversed(values.items())))):
+        make_model(tmp_path / f"fold_{fold}", fold, of=make_plan(labels=Labels(values=named)))
+    assert len(Predictor.load(tmp_path, "cpu").networks) == 2
+
+
 def test_folds_of_different_stages(tmp_path, make_model, make_plan):
     plan = make_plan()
     plan = plan.model_copy(update={"stages": {**plan.stages, "twin": plan.stages["net"]}})

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from autoseg.dataset import Labels
+from autoseg.dataset import Labels, Region
 from autoseg.dataset.folds import ONE_CASE
 from autoseg.errors import AutosegError, PlanError, WorkspaceError
 from autoseg.fingerprint import write_fingerprint
@@ -426,6 +426,22 @@ def test_a_plan_for_other_labels_is_derived_again_or_refused(fingerprint, worksp
         plan_in_workspace(fingerprint, workspace, "default", ASKED)
     renamed = now.model_copy(update={"dataset": now.dataset.model_copy(update={"name": "moved"})})
     assert plan_in_workspace(renamed, workspace, "default", ASKED) == second
+
+
+def test_the_order_of_regions_is_the_plans_the_order_of_labels_is_not(fingerprint, workspace):
+    values = {"background": 0, "kidney": 1, "tumour": 2}
+    regions = {"kidney": Region(values=(1, 2), paint=1), "tumour": Region(values=(2,), paint=2)}
+
+    def described(named, united):
+        labels = Labels(values=named, regions=united)
+        return fingerprint.model_copy(update={"dataset": fingerprint.dataset.model_copy(update={"labels": labels})})
+
+    first = plan_in_workspace(described(values, regions), workspace, "default", ASKED)
+    begin_training(workspace, first)
+    renumbered = described(dict(reversed(values.items())), regions)
+    assert plan_in_workspace(renumbered, workspace, "default", ASKED) == first
+    with pytest.raises(WorkspaceError, match=r"\(the dataset has other channels or labels now\)"):
+        plan_in_workspace(described(values, dict(reversed(regions.items()))), workspace, "default", ASKED)
 
 
 # A plan like another

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autoseg.dataset import Dataset, generate_kidneys, make_folds, read_label_map, write_label_map
+from autoseg.dataset import (
+    Dataset,
+    Description,
+    Region,
+    generate_kidneys,
+    make_folds,
+    read_label_map,
+    write_label_map,
+)
 from autoseg.errors import AutosegError, TrainingError, UntrainedStage, WorkspaceError
 from autoseg.inference.model import is_trained, read_model
 from autoseg.plan import with_settings
 from autoseg.workflow import facts, fitting
-from autoseg.workflow.facts import fingerprint_in_workspace
+from autoseg.workflow.facts import fingerprint_in_workspace, has_fingerprint
 from autoseg.workflow.fitting import train
 from autoseg.workflow.preparation import preprocess
 from autoseg.workflow.trained import validation_scores
@@ -30,6 +39,13 @@ def contents(folder: Path) -> dict[str, int]:
 
 def must_not_run(*arguments, **options):
     raise AssertionError("this was done already")
+
+
+def with_regions(description: Description, *order: str) -> Description:
+    """The same with regions, in this order."""
+    regions = {"kidneys": Region(values=(1, 2), paint=1), "tumour": Region(values=(2,), paint=2)}
+    labels = description.labels.model_copy(update={"regions": {name: regions[name] for name in order}})
+    return description.model_copy(update={"labels": labels})
 
 
 def without(dataset: Dataset, case: str) -> Dataset:
@@ -59,6 +75,16 @@ def test_a_fingerprint_follows_its_dataset(own_dataset, workspace):
     (own_dataset.path / "dataset.json").write_text(json.dumps(description))
     relabelled = Dataset.open(own_dataset.path)
     assert "cyst" in fingerprint_in_workspace(relabelled, workspace, processes=1).labels
+
+
+def test_a_fingerprint_of_regions_in_another_order_is_outdated(dataset, workspace):
+    first = replace(dataset, description=with_regions(dataset.description, "kidneys", "tumour"))
+    turned = replace(dataset, description=with_regions(dataset.description, "tumour", "kidneys"))
+    for opened in (first, turned):
+        found = fingerprint_in_workspace(opened, workspace, processes=1)
+        assert has_fingerprint(opened, workspace)
+        assert list(found.dataset.labels.regions) == list(opened.description.labels.regions)
+    assert not has_fingerprint(first, workspace)
 
 
 def test_a_fingerprint_without_intensities_is_made_anew_for_a_dataset_with_images(dataset, workspace, fingerprint):
@@ -127,9 +153,19 @@ def test_a_plan_for_other_labels_is_not_prepared_for(own_dataset, workspace, pla
         preprocess(Dataset.open(own_dataset.path), plan, STAGE, workspace, processes=1)
     assert str(raised.value) == (
         f"{own_dataset.path}: has channels CT and labels background 0, kidney 1, tumour 2, cyst 3, but plan 'default' "
-        "is for CT and background 0, kidney 1, tumour 2. Derive a plan for the dataset as it is now "
+        "is for channels CT and labels background 0, kidney 1, tumour 2. Derive a plan for the dataset as it is now "
         "('autoseg plan DATASET')."
     )
+    assert not workspace.path.exists()
+
+
+def test_a_plan_for_regions_in_another_order_is_not_prepared_for(dataset, workspace, plan):
+    """The order decides what paints over what, and which output is which."""
+    planned = plan.model_copy(update={"dataset": with_regions(plan.dataset, "kidneys", "tumour")})
+    turned = replace(dataset, description=with_regions(dataset.description, "tumour", "kidneys"))
+    told = "tumour 2, regions tumour 2, kidneys 1.2, but plan 'default' is .* tumour 2, regions kidneys 1.2, tumour 2. "
+    with pytest.raises(WorkspaceError, match=told):
+        preprocess(turned, planned, STAGE, workspace, processes=1)
     assert not workspace.path.exists()
 
 
