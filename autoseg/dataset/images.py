@@ -198,6 +198,15 @@ def split_ending(filename: str) -> tuple[str, str]:
     return filename, ""
 
 
+def named_like(name: str, file: Path) -> str:
+    """The name of a case's file that has the ending of another.
+
+    >>> named_like("case_1", Path("labelsTr/liver_0.nii.gz"))
+    'case_1.nii.gz'
+    """
+    return name + split_ending(file.name)[1]
+
+
 def _read(path: Path) -> tuple[NDArray[Any], Grid]:
     """The voxels of one file, (channels, z, y, x) in the file's type, perhaps read-only, and their grid."""
     grid, channels = read_header(path)

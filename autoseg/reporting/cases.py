@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Case, Labels, read_image, read_label_map, split_ending
+from autoseg.dataset import Case, Labels, named_like, read_image, read_label_map
 from autoseg.evaluation import Scores
 from autoseg.reporting.overlay import Overlay, draw_overlays
 
@@ -54,6 +54,5 @@ def _overlay(case: Case, predictions: Path, title: str) -> Overlay:
     assert case.label is not None
     image = read_image(*case.images)
     reference, _ = read_label_map(case.label)
-    ending = split_ending(case.label.name)[1]
-    prediction, _ = read_label_map(predictions / f"{case.name}{ending}")
+    prediction, _ = read_label_map(predictions / named_like(case.name, case.label))
     return Overlay(case.name, image.array[0], image.grid.spacing_mm, reference, prediction, title)

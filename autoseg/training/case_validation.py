@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoseg.dataset import split_ending, write_label_map
+from autoseg.dataset import named_like, write_label_map
 from autoseg.evaluation import SCORES_FILE, Scores, evaluate
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.way import disk_if_needed
@@ -34,7 +34,7 @@ def validate_cases(
     folder.mkdir(parents=True, exist_ok=True)
     with progress(f"validating {predictor.model.stage}, fold {predictor.model.fold}", len(cases)) as step:
         for case in cases:
-            target = folder / (case.name + split_ending(_label_file(case).name)[1])
+            target = folder / named_like(case.name, _label_file(case))
             if not target.is_file():
                 disk = disk_if_needed(predictor, case.placement, folder)
                 found = predictor.predict_and_finish(*predictor.read(case), disk=disk)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from autoseg.dataset import Dataset, Fold, split_ending
+from autoseg.dataset import Dataset, Fold, named_like
 from autoseg.errors import UntrainedStage, WorkspaceError
 from autoseg.evaluation import SCORES_FILE
 from autoseg.phrases import numbered, quoted
@@ -50,8 +50,8 @@ def out_of_fold(dataset: Dataset, plan: Plan, stage: str, workspace: Workspace) 
         folder = workspace.fold_folder(plan, previous.stage, number) / VALIDATION
         for name in fold.validation:
             label = labels[name]
-            ending = dataset.file_ending if label is None else split_ending(label.name)[1]
-            predictions.setdefault(name, folder / f"{name}{ending}")
+            file = f"{name}{dataset.file_ending}" if label is None else named_like(name, label)
+            predictions.setdefault(name, folder / file)
     absent = {path.parent.parent.name: path for path in predictions.values() if not path.is_file()}
     if absent:
         _refuse(absent, stage, previous.stage)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import split_ending, write_label_map
+from autoseg.dataset import named_like, write_label_map
 from autoseg.evaluation import SCORES_FILE, evaluate
 from autoseg.files import content_hash, read_json, write_json
 from autoseg.inference.averaging import mean_label_map, open_probabilities, write_probabilities
@@ -60,7 +60,7 @@ def predict_pair(
     folder = workspace.ensembles_folder(plan.name) / "+".join(stages)
     _claim(folder, {stage: _models(plan, stage, folds, workspace) for stage in stages})
     names = sorted({name for fold in folds for name in workspace.read_fold(fold).validation})
-    targets = {name: folder / f"{name}{split_ending(references[name].name)[1]}" for name in names}
+    targets = {name: folder / named_like(name, references[name]) for name in names}
     if (folder / SCORES_FILE).is_file():
         return folder
     rules, labels = shared_rules([plan.stages[stage].postprocessing for stage in stages]), plan.dataset.labels
