@@ -5,7 +5,7 @@ target of every case, their means with intervals, and the files that hold them.
 """
 
 from autoseg.evaluation.case import measure_case
-from autoseg.evaluation.evaluate import evaluate
+from autoseg.evaluation.evaluate import evaluate, label_maps
 from autoseg.evaluation.measures import Measures
 from autoseg.evaluation.scores import SCORES_FILE, Scores, check_name, read_scores
 from autoseg.evaluation.targets import scored_targets
@@ -16,6 +16,7 @@ __all__ = [
     "Scores",
     "check_name",
     "evaluate",
+    "label_maps",
     "measure_case",
     "read_scores",
     "scored_targets",

@@ -91,31 +91,16 @@ def evaluate(
     )
 
 
-def _pairs(
-    predictions: str | Path, references: str | Path | Mapping[str, Path], missing: Missing
-) -> tuple[list[Pair], tuple[str, ...]]:
-    """The cases to score, by name, and those without a prediction."""
-    found = _label_maps(Path(predictions), "predictions")
-    expected = references if isinstance(references, Mapping) else _label_maps(Path(references), "references")
-    given = f"the {len(expected)} {'given' if isinstance(references, Mapping) else f'in {references}'}"
-    if unmatched := sorted(set(found) - set(expected)):
-        raise DatasetError(
-            f"{predictions}: {listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference among "
-            f"{given}. A prediction is named as its reference is; rename it, or take it out of the folder."
-        )
-    unpredicted = tuple(sorted(set(expected) - set(found)))
-    if unpredicted and missing == "error":
-        raise DatasetError(
-            f"{predictions}: no prediction of {listed(unpredicted)}; there are references of "
-            f"{'it' if len(unpredicted) == 1 else 'them'} among {given}. Predict what is missing, or say what it "
-            "counts as: --missing empty scores it as if nothing was found, --missing skip leaves it out."
-        )
-    names = sorted(found if missing == "skip" else expected)
-    return [Pair(name, found.get(name), expected[name]) for name in names], unpredicted
+def label_maps(folder: Path, role: str) -> dict[str, Path]:
+    """Name → file, for the label maps in a folder; hidden files, such as those being written, are not seen.
 
+    Args:
+        folder: other files in it are passed over.
+        role: what the label maps are, in the plural.
 
-def _label_maps(folder: Path, role: str) -> dict[str, Path]:
-    """Name → file, for the images in a folder; hidden files, such as those being written, are not seen."""
+    Raises:
+        DatasetError: the folder is absent or holds no label map, or two files have the name of one case.
+    """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder of {role}. Check the path.")
     found: dict[str, Path] = {}
@@ -134,6 +119,29 @@ def _label_maps(folder: Path, role: str) -> dict[str, Path]:
             f"{', '.join(IMAGE_ENDINGS)}; check the path."
         )
     return found
+
+
+def _pairs(
+    predictions: str | Path, references: str | Path | Mapping[str, Path], missing: Missing
+) -> tuple[list[Pair], tuple[str, ...]]:
+    """The cases to score, by name, and those without a prediction."""
+    found = label_maps(Path(predictions), "predictions")
+    expected = references if isinstance(references, Mapping) else label_maps(Path(references), "references")
+    given = f"the {len(expected)} {'given' if isinstance(references, Mapping) else f'in {references}'}"
+    if unmatched := sorted(set(found) - set(expected)):
+        raise DatasetError(
+            f"{predictions}: {listed(unmatched)} {'has' if len(unmatched) == 1 else 'have'} no reference among "
+            f"{given}. A prediction is named as its reference is; rename it, or take it out of the folder."
+        )
+    unpredicted = tuple(sorted(set(expected) - set(found)))
+    if unpredicted and missing == "error":
+        raise DatasetError(
+            f"{predictions}: no prediction of {listed(unpredicted)}; there are references of "
+            f"{'it' if len(unpredicted) == 1 else 'them'} among {given}. Predict what is missing, or say what it "
+            "counts as: --missing empty scores it as if nothing was found, --missing skip leaves it out."
+        )
+    names = sorted(found if missing == "skip" else expected)
+    return [Pair(name, found.get(name), expected[name]) for name in names], unpredicted
 
 
 def _score(

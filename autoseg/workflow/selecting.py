@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.dataset import Dataset, split_ending
+from autoseg.dataset import Dataset
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation import SCORES_FILE, Scores, read_scores
+from autoseg.evaluation import SCORES_FILE, Scores, label_maps, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
 from autoseg.inference.model import DESCRIPTION
@@ -77,6 +77,7 @@ def select(
 
     Raises:
         WorkspaceError: no fold is trained, or the workspace is another dataset's.
+        DatasetError: a case was predicted twice, in files of two endings.
     """
     must_belong(dataset, workspace)
     compared = find_compared(plan, workspace)
@@ -92,10 +93,11 @@ def select(
     for stage in compared.stages:
         folders = [workspace.fold_folder(plan, stage, fold) / VALIDATION for fold in compared.folds]
         scores[stage,] = merge_scores([read_scores(folder / SCORES_FILE) for folder in folders])
-        predicted[stage,] = {name: file for folder in folders for name, file in label_maps(folder).items()}
+        maps = [label_maps(folder, "predictions") for folder in folders]
+        predicted[stage,] = {name: file for one in maps for name, file in one.items()}
     for pair in itertools.combinations(compared.stages, 2):
         folder = predict_pair(plan, pair, compared.folds, workspace, references, device, processes, progress)
-        scores[pair], predicted[pair] = read_scores(folder / SCORES_FILE), label_maps(folder)
+        scores[pair], predicted[pair] = read_scores(folder / SCORES_FILE), label_maps(folder, "predictions")
     candidates = rank(scores)
     chosen = predicted[candidates[0].stages]
     cases = [LearningCase(name, chosen[name], references[name]) for name in sorted(chosen)]
@@ -174,12 +176,6 @@ def rank(scores: Mapping[tuple[str, ...], Scores]) -> list[Candidate]:
             )
         )
     return ranked
-
-
-def label_maps(folder: Path) -> dict[str, Path]:
-    """Name → file, of the label maps in a folder."""
-    named = {split_ending(path.name)[0]: path for path in folder.iterdir() if not path.name.startswith(".")}
-    return {name: path for name, path in named.items() if split_ending(path.name)[1]}
 
 
 def _must_have(references: Mapping[str, Path], folds: Sequence[int], workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from autoseg.dataset import Fold, Labels, read_label_map, write_label_map
 from autoseg.dataset.description import Description
-from autoseg.errors import WorkspaceError
+from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.evaluation import Measures, Scores, evaluate
 from autoseg.geometry import plain_grid
 from autoseg.inference.averaging import write_probabilities
@@ -106,6 +106,15 @@ def handmade(tmp_path, monkeypatch, plan):
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def test_a_case_that_was_predicted_in_files_of_two_endings(handmade):
+    made = handmade(only=1)
+    folder = made.workspace.fold_folder(made.plan, "only", 1) / "validation"
+    write_label_map(folder / "case_4.nrrd", truth("case_4"), GRID)
+    with pytest.raises(DatasetError) as raised:
+        made.select()
+    assert str(raised.value) == f"{folder}: case 'case_4' has two files, case_4.nii.gz and case_4.nrrd. Remove one."
 
 
 def test_a_pair_that_is_better_than_both(handmade):
