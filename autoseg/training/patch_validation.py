@@ -42,7 +42,6 @@ class PatchScores(NamedTuple):
 def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -> PatchScores:
     """Scores the network on the validation patches."""
     learner.network.eval()
-    regions = labels.target_classes if labels.regions else None
     counts = torch.zeros(2, len(labels.targets), device=learner.device)
     losses = []
     batches = learner.stage.training.validation_iterations
@@ -53,8 +52,8 @@ def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -
         with autocast(learner.device, learner.stage.training.precision):
             logits = learner.network(batch.images)[0].float()
         losses.append(learner.loss(logits, batch.labels))
-        target = make_target(batch.labels, labels.outputs, regions)
-        counts += overlap_and_size(logits, target.shares, target.annotated, overlapping=regions is not None)
+        target = make_target(batch.labels, labels)
+        counts += overlap_and_size(logits, target.shares, target.annotated, overlapping=bool(labels.regions))
     overlap, size = processes.total(counts).tolist()
     dice = {
         name: 2 * shared / total if total else None

@@ -51,7 +51,7 @@ def _score(learner: Learner, case: PreparedCase, dataset: Description) -> tuple[
     classes = torch.from_numpy(case.labels()[:][0]).to(logits.device)
     logits, classes = _as_batch(logits, classes, stage.dimensions)
     loss = float(learner.loss(logits, classes))
-    target = make_target(classes, labels.outputs, labels.target_classes if labels.regions else None)
+    target = make_target(classes, labels)
     counts = overlap_and_size(logits, target.shares, target.annotated, overlapping=bool(labels.regions))
     overlap, size = counts.tolist()
     return loss, [2 * shared / total if total else None for shared, total in zip(overlap, size, strict=True)]

@@ -49,21 +49,21 @@ def build_loss(terms: Sequence[LossTerm], labels: Labels) -> Loss:
         terms: from the plan.
         labels: decide whether outputs are classes (softmax) or regions (sigmoid), and which is which.
     """
-    regions = labels.target_classes if labels.regions else None
+    overlapping = bool(labels.regions)
     chosen = [_choose(term, labels) for term in terms]
 
     def loss(logits: Tensor, classes: Tensor) -> Tensor:
         logits = logits.float()
-        target = make_target(classes, labels.outputs, regions)
+        target = make_target(classes, labels)
         probabilities = None  # several terms may share them
         parts = []
         for term, over in zip(terms, chosen, strict=True):
             if isinstance(term, Overlap | Boundary):
                 if probabilities is None:
-                    probabilities = logits.softmax(1) if regions is None else logits.sigmoid()
+                    probabilities = logits.sigmoid() if overlapping else logits.softmax(1)
                 part = _of_labels(term, _compare(probabilities, target, over))
             else:
-                part = _of_voxels(term, logits, target, regions is not None, over.weights)
+                part = _of_voxels(term, logits, target, overlapping, over.weights)
             parts.append(term.weight * part)
         return torch.stack(parts).sum()
 

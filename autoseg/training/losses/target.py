@@ -5,13 +5,12 @@ Comes in: class indices. Goes out: what each output of the network should be, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from autoseg.dataset.labels import IGNORE_CLASS
+from autoseg.dataset.labels import IGNORE_CLASS, Labels
 
 
 class Target(NamedTuple):
@@ -28,21 +27,21 @@ class Target(NamedTuple):
     annotated: Tensor
 
 
-def make_target(classes: Tensor, outputs: int, regions: Mapping[str, tuple[int, ...]] | None) -> Target:
+def make_target(classes: Tensor, labels: Labels) -> Target:
     """Class indices → what each output channel should be.
 
     Args:
         classes: (batch, *axes), `IGNORE_CLASS` where nobody annotated.
-        outputs: of the network.
-        regions: name → the classes in it; None where the outputs are classes.
+        labels: of the dataset; the outputs are its regions, or else its classes.
     """
     classes = classes.long()
     annotated = (classes != IGNORE_CLASS)[:, None]
     known = classes.clamp(min=0)
-    if regions is None:
-        shares = torch.zeros((len(classes), outputs, *classes.shape[1:]), device=classes.device)
-        shares.scatter_(1, known[:, None], 1.0)
-    else:
-        members = [torch.isin(known, torch.tensor(inside, device=classes.device)) for inside in regions.values()]
+    if labels.regions:
+        regions = labels.target_classes.values()
+        members = [torch.isin(known, torch.tensor(inside, device=classes.device)) for inside in regions]
         shares = torch.stack(members, dim=1).float()
+    else:
+        shares = torch.zeros((len(classes), labels.outputs, *classes.shape[1:]), device=classes.device)
+        shares.scatter_(1, known[:, None], 1.0)
     return Target(classes, shares * annotated, annotated.float())
