@@ -16,9 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from autoseg.errors import AutosegError
+from autoseg.frozen import Frozen, first_fault
+
+Kind = TypeVar("Kind", bound=Frozen)
 
 TEMPORARY = re.compile(r"\..+\.([0-9]+)@(.*)\.tmp(\.[a-z0-9.]+)?")  # process, machine
 
@@ -83,6 +88,22 @@ def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
         raise error(f"{source}: no such file.") from None
     except (ValueError, RecursionError) as problem:
         raise error(f"{source}: not a JSON file ({problem}). Mend it or remove it.") from None
+
+
+def read_frozen(kind: type[Kind], source: Path, error: type[AutosegError], what: str, remedy: str) -> Kind:
+    """Reads a JSON file that holds one record, as it was written.
+
+    Args:
+        kind: of the record.
+        source: the file.
+        error: the class to raise when the file is absent, is not JSON, or holds something else.
+        what: what is expected there, with its article.
+        remedy: what to do about a file that holds something else.
+    """
+    try:
+        return kind.model_validate(read_json(source, error))
+    except ValidationError as invalid:
+        raise error(f"{source}: not {what}: {first_fault(invalid)}. {remedy}") from None
 
 
 def content_hash(data: Any) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 # Of pydantic's kinds of errors those that it tells in Python's words.
 _WORDS = {
@@ -36,6 +36,13 @@ class Frozen(BaseModel):
     """Immutable, and strict about its fields; NaN and infinity are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def first_fault(invalid: ValidationError) -> str:
+    """The first thing that pydantic found, as people say it, after the name of the field where it has one."""
+    error = invalid.errors()[0]
+    field = ".".join(str(part) for part in error["loc"])
+    return (f"field '{field}': " if field else "") + fault_in_words(error)
 
 
 def fault_in_words(error: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import DatasetError
-from autoseg.files import atomic_path, content_hash, read_json, write_bytes, write_json, write_text
+from autoseg.files import atomic_path, content_hash, read_frozen, read_json, write_bytes, write_json, write_text
+from autoseg.frozen import Frozen
 
 
 def test_writers_make_the_folder_and_leave_nothing_beside(tmp_path: Path) -> None:
@@ -82,6 +83,28 @@ def test_unreadable_json(tmp_path: Path, content: bytes | None, message: str) ->
         source.write_bytes(content)
     with pytest.raises(DatasetError, match=message):
         read_json(source, DatasetError)
+
+
+class Point(Frozen):
+    """A record."""
+
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{}", "not a point: field 'x': is missing. Draw it anew."),
+        ('{"x": "a"}', "not a point: field 'x': must be a whole number (found \"a\"). Draw it anew."),
+        ("[]", "not a point: must be an object {…} (found []). Draw it anew."),
+    ],
+)
+def test_a_file_that_does_not_hold_what_is_expected(tmp_path: Path, content: str, complaint: str) -> None:
+    file = tmp_path / "point.json"
+    file.write_text(content)
+    with pytest.raises(DatasetError) as raised:
+        read_frozen(Point, file, DatasetError, "a point", "Draw it anew.")
+    assert str(raised.value) == f"{file}: {complaint}"
 
 
 @pytest.mark.parametrize(

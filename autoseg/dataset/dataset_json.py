@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from autoseg.dataset.labels import Labels, Region
 from autoseg.errors import DatasetError
 from autoseg.files import read_json
+from autoseg.frozen import fault_in_words
 
 _JSON_NAMES = {dict: "an object {…}", list: "a list […]", str: "a text", int: "a whole number"}
 
@@ -82,8 +83,7 @@ class DatasetJson:
         try:
             return Labels(values=values, regions=regions, ignore=ignore)
         except ValidationError as invalid:
-            problem = str(invalid.errors()[0]["msg"]).removeprefix("Value error, ")
-            raise self.fault("labels", f"is not consistent: {problem}.") from None
+            raise self.fault("labels", f"is not consistent: {fault_in_words(invalid.errors()[0])}.") from None
 
     def path(self, field: str, text: Any) -> Path:
         """A file named in the JSON.

@@ -16,7 +16,7 @@ from autoseg.dataset.description import Description
 from autoseg.errors import WorkspaceError
 from autoseg.files import read_json, write_json
 from autoseg.fingerprint.orientation import is_orientation
-from autoseg.frozen import Frozen, fault_in_words
+from autoseg.frozen import Frozen, first_fault
 from autoseg.geometry import COARSEST_MM, FINEST_MM, LONGEST_AXIS
 
 FORMAT: Final = 2
@@ -195,11 +195,8 @@ def read_fingerprint(path: Path) -> Fingerprint:
         raise WorkspaceError(f"{path}: fingerprint of format {found!r}; this version reads format {FORMAT}. {remedy}")
     try:
         fingerprint = Fingerprint.model_validate(content)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        where = f"field '{field}': " if field else ""
-        raise WorkspaceError(f"{path}: {where}{fault_in_words(first)}. {remedy}") from None
+    except ValidationError as invalid:
+        raise WorkspaceError(f"{path}: {first_fault(invalid)}. {remedy}") from None
     if not fingerprint.labels:  # nnU-Net's has none, and is never written
         raise WorkspaceError(f"{path}: field 'labels': nothing is known of any label. {remedy}")
     return fingerprint

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 
 from autoseg.errors import ModelError
-from autoseg.files import read_json, write_bytes, write_json
+from autoseg.files import read_frozen, write_bytes, write_json
 from autoseg.frozen import Frozen
 from autoseg.plan import Plan
 
@@ -88,16 +88,8 @@ def read_model(folder: Path) -> Model:
             f"{folder}: {WEIGHTS} is here, but {DESCRIPTION}, which says what the weights mean, is not. Copy the whole "
             f"folder again; or remove {WEIGHTS} and run the training command again: it continues from its checkpoint."
         )
-    data: Any = read_json(folder / DESCRIPTION, ModelError)
-    try:
-        return Model.model_validate(data)
-    except ValidationError as invalid:
-        fault = invalid.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "model"
-        raise ModelError(
-            f"{folder / DESCRIPTION}: not a model of format 1 ({place}: {fault['msg']}). "
-            "It was written by another version or changed by hand; train again, or restore the file."
-        ) from None
+    remedy = "It was written by another version or changed by hand; train again, or restore the file."
+    return read_frozen(Model, folder / DESCRIPTION, ModelError, "a model of format 1", remedy)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from autoseg.dataset import Labels
 from autoseg.errors import AutosegError, DatasetError
-from autoseg.files import read_json, write_json
+from autoseg.files import read_frozen, write_json
 from autoseg.frozen import Frozen
 from autoseg.plan.postprocessing import Rule
 
@@ -78,11 +78,8 @@ def read_record(output: Path) -> Record:
     Raises:
         AutosegError: it is absent or broken.
     """
-    path = output / RECORD
-    try:
-        return Record.model_validate(read_json(path))
-    except ValidationError:
-        raise AutosegError(f"{path}: not a record of predictions. Remove it, or predict into a fresh folder.") from None
+    remedy = "Remove it, or predict into a fresh folder."
+    return read_frozen(Record, output / RECORD, AutosegError, "a record of predictions", remedy)
 
 
 def recorded_files(output: Path) -> dict[str, tuple[ImageFile, ...]]:

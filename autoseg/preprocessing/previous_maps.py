@@ -22,12 +22,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from autoseg.dataset.images import read_label_map
 from autoseg.dataset.labels import Labels
 from autoseg.errors import DatasetError, WorkspaceError
-from autoseg.files import read_json, write_json
+from autoseg.files import read_frozen, write_json
 from autoseg.frozen import Frozen
 from autoseg.geometry import Shape
 from autoseg.parallel import map_items
@@ -208,13 +207,8 @@ def _is_done(case: PreparedCase, prediction: Path) -> bool:
 
 
 def _read_record(case: PreparedCase) -> MapRecord:
-    try:
-        return MapRecord.model_validate(read_json(_record_path(case), WorkspaceError))
-    except ValidationError:
-        raise WorkspaceError(
-            f"{_record_path(case)}: not a record of this version of autoseg. "
-            f"Remove it and run `autoseg preprocess DATASET`."
-        ) from None
+    remedy = "Remove it and run `autoseg preprocess DATASET`."
+    return read_frozen(MapRecord, _record_path(case), WorkspaceError, "a record of this version of autoseg", remedy)
 
 
 def _record_path(case: PreparedCase) -> Path:

@@ -20,11 +20,10 @@ from typing import Any
 import blosc2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from autoseg.dataset.labels import Labels
 from autoseg.errors import WorkspaceError
-from autoseg.files import atomic_path, content_hash, read_json, write_json
+from autoseg.files import atomic_path, content_hash, read_frozen, write_json
 from autoseg.geometry import Shape
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.arrays import damaged, open_array, write_array
@@ -81,13 +80,8 @@ class PreparedCase:
         Raises:
             WorkspaceError: the case is not complete, or another version of autoseg wrote it.
         """
-        try:
-            return Record.model_validate(read_json(self.record_path, WorkspaceError))
-        except ValidationError:
-            raise WorkspaceError(
-                f"{self.record_path}: not a record of this version of autoseg. "
-                f"Remove it and run `autoseg preprocess DATASET`."
-            ) from None
+        remedy = "Remove it and run `autoseg preprocess DATASET`."
+        return read_frozen(Record, self.record_path, WorkspaceError, "a record of this version of autoseg", remedy)
 
     @property
     def placement(self) -> Placement:

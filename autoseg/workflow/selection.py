@@ -8,10 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from autoseg.errors import WorkspaceError
-from autoseg.files import read_json, write_json
+from autoseg.files import read_frozen, write_json
 from autoseg.frozen import Frozen
 from autoseg.postprocessing import Learnt
 from autoseg.workflow.workspace import SELECTION, Workspace, begun_folders
@@ -85,12 +83,8 @@ def read_selection(path: Path) -> Selection:
     Raises:
         WorkspaceError: the file is absent or broken.
     """
-    try:
-        return Selection.model_validate(read_json(path, WorkspaceError))
-    except ValidationError:
-        raise WorkspaceError(
-            f"{path}: not a selection of format 1. Remove it and run 'autoseg select DATASET'."
-        ) from None
+    remedy = "Remove it and run 'autoseg select DATASET'."
+    return read_frozen(Selection, path, WorkspaceError, "a selection of format 1", remedy)
 
 
 def find_selection(folder: Path) -> Path | None:

@@ -140,7 +140,8 @@ def test_a_record_of_another_version(tmp_path):
     with pytest.raises(WorkspaceError) as error:
         _ = case.record
     assert str(error.value) == (
-        f"{tmp_path}/a.json: not a record of this version of autoseg. Remove it and run `autoseg preprocess DATASET`."
+        f"{tmp_path}/a.json: not a record of this version of autoseg: field 'format': must be 4 (found 0). Remove it "
+        "and run `autoseg preprocess DATASET`."
     )
 
 

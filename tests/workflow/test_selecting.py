@@ -264,5 +264,7 @@ def test_what_a_path_stands_for(handmade, tmp_path):
     with pytest.raises(WorkspaceError, match="models are selected by 2 plans. Name one: "):
         find_selection(made.workspace.path)
     other.write_text("{}")
-    with pytest.raises(WorkspaceError, match="not a selection of format 1. Remove it"):
+    with pytest.raises(
+        WorkspaceError, match=r"not a selection of format 1: field 'plan': is missing\. Remove it and run"
+    ):
         read_selection(other)
