@@ -6,7 +6,7 @@ is written into every file of scores.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from autoseg.evaluation.lesions import Lesions, match_lesions
 from autoseg.evaluation.overlap import Voxels, count_voxels, ratio
 from autoseg.evaluation.surfaces import SurfaceDistances, surface_distances
 from autoseg.frozen import Frozen
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Measures(Frozen):
@@ -27,11 +29,15 @@ class Measures(Frozen):
     (0.6666666666666666, 0.5, 9.5)
     """
 
-    dice: float | None = Field(default=None, description="2 |P ∩ R| / (|P| + |R|) in voxels, P predicted and R true.")
-    iou: float | None = Field(default=None, description="|P ∩ R| / |P ∪ R| in voxels.")
-    precision: float | None = Field(default=None, description="|P ∩ R| / |P|; null when nothing is predicted.")
-    recall: float | None = Field(default=None, description="|P ∩ R| / |R|; null when nothing is true.")
-    surface_dice: float | None = Field(
+    dice: Share | None = Field(
+        default=None, ge=0, le=1, description="2 |P ∩ R| / (|P| + |R|) in voxels, P predicted and R true."
+    )
+    iou: Share | None = Field(default=None, description="|P ∩ R| / |P ∪ R| in voxels.")
+    precision: Share | None = Field(
+        default=None, ge=0, le=1, description="|P ∩ R| / |P|; null when nothing is predicted."
+    )
+    recall: Share | None = Field(default=None, description="|P ∩ R| / |R|; null when nothing is true.")
+    surface_dice: Share | None = Field(
         default=None,
         description="The share of the boundary voxels of P and of R that lie within tolerance_mm of the other's. A "
         "boundary voxel has a face neighbour outside its mask or lies at the edge of the image; distances are between "
@@ -53,16 +59,16 @@ class Measures(Frozen):
     relative_volume_difference: float | None = Field(
         default=None, description="volume_difference_ml / true_ml; null when nothing is true."
     )
-    lesion_f1: float | None = Field(
+    lesion_f1: Share | None = Field(
         default=None,
         description="2 matched / (predicted + true) lesions. Lesions are connected components (26 neighbours, 8 in "
         "2-D). A predicted and a true one may be matched when their intersection is at least 0.1 of their union; each "
         "is matched once at most, and as many are as can be.",
     )
-    lesion_precision: float | None = Field(
+    lesion_precision: Share | None = Field(
         default=None, description="matched / predicted lesions; null when none is predicted."
     )
-    lesion_recall: float | None = Field(default=None, description="matched / true lesions; null when none is true.")
+    lesion_recall: Share | None = Field(default=None, description="matched / true lesions; null when none is true.")
     predicted_lesions: int | None = Field(default=None, description="The number of lesions in P.")
     true_lesions: int | None = Field(default=None, description="The number of lesions in R.")
     matched_lesions: int | None = Field(default=None, description="The number of matched lesions.")

@@ -151,11 +151,13 @@ def split_sizes(shares: Sequence[int], cases: int) -> list[int]:
 def _must_not_move(folds: Sequence[Fold], dataset: Dataset, workspace: Workspace) -> None:
     """Refuses other folds than those that models were trained in: their validation would hold what they have seen.
 
+    Where the record of folds is gone, nobody knows these; a model of other folds is refused when it is met.
+
     Raises:
         WorkspaceError: there are such models.
     """
     begun = workspace.begun_folders()
-    if begun and tuple(folds) != tuple(workspace.folds_of(dataset)):
+    if begun and workspace.folds_file.is_file() and tuple(folds) != tuple(workspace.folds_of(dataset)):
         raise WorkspaceError(
             f"{begun[0]}: models were trained in other folds than those asked for now. Leave --group-by, "
             "--stratify and --split as they were, or train in another workspace (-w DIR)."

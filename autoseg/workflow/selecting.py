@@ -24,7 +24,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.evaluation import SCORES_FILE, Scores, label_maps, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
-from autoseg.inference.model import DESCRIPTION
+from autoseg.inference.model import DESCRIPTION, read_model
 from autoseg.phrases import numbered
 from autoseg.plan import Plan
 from autoseg.postprocessing import LearningCase, learn_rules
@@ -76,11 +76,14 @@ def select(
         progress: told of every case.
 
     Raises:
-        WorkspaceError: no fold is trained, or the workspace is another dataset's.
+        WorkspaceError: no fold is trained, a model or its scores are of other cases than the fold has, or the
+            workspace is another dataset's.
+        ModelError: what a model says of itself is broken.
         DatasetError: a case was predicted twice, in files of two endings.
     """
     must_belong(dataset, workspace)
     compared = find_compared(plan, workspace)
+    _must_be_of_folds(plan, workspace, compared)
     made_from = _made_from(plan, workspace, compared)
     path = workspace.selection_file(plan.name)
     if path.is_file() and (before := read_selection(path)).made_from == made_from:
@@ -186,6 +189,23 @@ def _must_have(references: Mapping[str, Path], folds: Sequence[int], workspace: 
             f"{workspace.path}: models were validated on {', '.join(lost[:5])}, which the dataset has no label map of "
             "any more. Restore the files, or train again in another workspace (-w DIR)."
         )
+
+
+def _must_be_of_folds(plan: Plan, workspace: Workspace, compared: Compared) -> None:
+    """Refuses models of other folds: what they validate on, others may have learnt from."""
+    for stage, fold in itertools.product(compared.stages, compared.folds):
+        folder, cases = workspace.fold_folder(plan, stage, fold), workspace.read_fold(fold)
+        model, scores = read_model(folder), read_scores(folder / SCORES)
+        if set(model.training_cases) != set(cases.training) or set(model.validation_cases) != set(cases.validation):
+            raise WorkspaceError(
+                f"{folder}: this model was trained on other cases than fold {fold} has in {workspace.folds_file}. "
+                "Restore that file; or, for a model of these folds, remove the folder and run 'autoseg run DATASET'."
+            )
+        if not {*scores.cases, *scores.unpredicted} == set(cases.validation):
+            raise WorkspaceError(
+                f"{folder / SCORES}: scores of other cases than fold {fold} validates on. Remove the file and run "
+                "'autoseg run DATASET'."
+            )
 
 
 def _dice(scores: Scores, like: Scores | None = None) -> NDArray[np.float64]:

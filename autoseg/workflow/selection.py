@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from autoseg.errors import WorkspaceError
 from autoseg.files import read_frozen, write_json
 from autoseg.frozen import Frozen
+from autoseg.plan.previous import Name
 from autoseg.postprocessing import Learnt
 from autoseg.workflow.workspace import SELECTION, Workspace, begun_folders
 
@@ -29,7 +32,7 @@ class Candidate(Frozen):
         behind_high: its upper end.
     """
 
-    stages: tuple[str, ...]
+    stages: tuple[Name, ...] = Field(min_length=1, max_length=2)
     mean: float | None
     low: float | None
     high: float | None
@@ -58,11 +61,11 @@ class Selection(Frozen):
     """
 
     format: Literal[1] = 1
-    plan: str
-    folds: tuple[int, ...]
+    plan: Name
+    folds: tuple[int, ...] = Field(min_length=1)
     cases: int
     left_out: dict[str, tuple[int, ...]] = {}
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = Field(min_length=1)
     postprocessing: Learnt
     made_from: str
 

@@ -24,9 +24,10 @@ from typing import Any
 from autoseg.dataset import Dataset, Fold, make_folds
 from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
-from autoseg.files import read_json, write_json
+from autoseg.files import write_json
 from autoseg.plan import Plan, read_plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
+from autoseg.workflow.fold_record import Asked, read_fold_record
 
 SELECTION = "selection.json"
 
@@ -162,7 +163,7 @@ class Workspace:
         """Records the folds a dataset has of itself, unless others were asked for.
 
         Raises:
-            WorkspaceError: they were, when the dataset had other cases.
+            WorkspaceError: they were, when the dataset had other cases; or the record is broken.
         """
         if self._asked_folds(dataset) is None:
             self.write_folds(make_folds(dataset))
@@ -171,7 +172,7 @@ class Workspace:
         """The folds a dataset is trained in here: its own splits, else those asked for, else nnU-Net's.
 
         Raises:
-            WorkspaceError: folds were asked for when the dataset had other cases.
+            WorkspaceError: folds were asked for when the dataset had other cases; or the record is broken.
         """
         return self._asked_folds(dataset) or make_folds(dataset)
 
@@ -193,28 +194,19 @@ class Workspace:
         """
         return list(range(len(self._read_folds()[0]))) if self.folds_file.is_file() else []
 
-    def _read_folds(self) -> tuple[tuple[Fold, ...], Any]:
+    def _read_folds(self) -> tuple[tuple[Fold, ...], Asked | None]:
         """The recorded folds, and how they were asked for if they were."""
-        data = read_json(self.folds_file, WorkspaceError)
-        try:
-            folds = tuple(Fold(tuple(one["training"]), tuple(one["validation"])) for one in data["folds"])
-            return folds, data.get("asked")
-        except (AttributeError, KeyError, TypeError):
-            raise WorkspaceError(
-                f"{self.folds_file}: not a record of folds. Run 'autoseg preprocess DATASET' again."
-            ) from None
+        record = read_fold_record(self.folds_file)
+        return tuple(Fold(one.training, one.validation) for one in record.folds), record.asked
 
     def _asked_folds(self, dataset: Dataset) -> tuple[Fold, ...] | None:
         if dataset.splits is not None or not self.folds_file.is_file():
             return None
-        try:
-            folds, asked = self._read_folds()
-        except WorkspaceError:  # it is written anew
-            return None
+        folds, asked = self._read_folds()
         if asked is None:
             return None
         ours, theirs = {case.name for case in dataset.cases}, {name for fold in folds for half in fold for name in half}
-        theirs.update(asked.get("test", ()))
+        theirs.update(asked.test)
         if ours != theirs:
             changed = ", ".join(sorted(ours ^ theirs)[:5])
             raise WorkspaceError(

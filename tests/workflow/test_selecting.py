@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +10,12 @@ import pytest
 
 from autoseg.dataset import Fold, Labels, read_label_map, write_label_map
 from autoseg.dataset.description import Description
-from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.errors import AutosegError, DatasetError, ModelError, WorkspaceError
 from autoseg.evaluation import Measures, Scores, evaluate
+from autoseg.files import write_json
 from autoseg.geometry import plain_grid
 from autoseg.inference.averaging import write_probabilities
+from autoseg.inference.model import Model
 from autoseg.plan.postprocessing import KeepLargest, RemoveUncertain
 from autoseg.workflow import pairing, selecting
 from autoseg.workflow.predicting import load_team
@@ -78,8 +79,10 @@ class Handmade:
         folder = self.workspace.fold_folder(self.plan, stage, fold)
         (folder / "validation").mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").touch()
-        (folder / "model.json").write_text(json.dumps({"trained": {"minutes": 4.0}, "machine": {"date": date}}))
-        names = FOLDS[fold].validation
+        training, names = FOLDS[fold]
+        cases = {"training_cases": training, "validation_cases": names}
+        model = Model(plan=self.plan, stage=stage, fold=fold, **cases, trained={"minutes": 4.0}, machine={"date": date})
+        write_json(folder / "model.json", model.model_dump(mode="json"))
         for name in names:
             label_map = shares(name, self.wrong[stage]).argmax(axis=0).astype(np.uint8)
             write_label_map(folder / "validation" / f"{name}.nii.gz", self.spoilt(label_map, name), GRID)
@@ -225,6 +228,41 @@ def test_a_case_that_is_gone(handmade):
         made.select()
 
 
+def test_models_of_other_folds_are_refused(handmade):
+    """Their validation cases may be what others learnt from."""
+    made = handmade(first=1)
+    made.workspace.write_folds([Fold(fold.training[::-1], fold.validation[::-1]) for fold in FOLDS])
+    assert made.select().cases == 6  # the order does not matter
+    made.workspace.write_folds([FOLDS[0], Fold(tuple(NAMES[:4]), tuple(NAMES[4:]))])
+    folder = made.workspace.fold_folder(made.plan, "first", 1)
+    with pytest.raises(WorkspaceError) as raised:
+        made.select()
+    assert str(raised.value) == (
+        f"{folder}: this model was trained on other cases than fold 1 has in {made.workspace.folds_file}. Restore that "
+        "file; or, for a model of these folds, remove the folder and run 'autoseg run DATASET'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "becomes", "error", "complaint"),
+    [
+        ("scores.json", "case_0", "case_9", WorkspaceError, "scores of other cases than fold 0 validates on. Remove"),
+        ("scores.json", '"dice": 0.', '"dice": 7.', AutosegError, "does not hold scores in format 2. Remove it"),
+        ("scores.json", '"tolerance_mm": 2.0', '"tolerance_mm": NaN', AutosegError, "does not hold scores in format 2"),
+        ("../model.json", '"minutes": 4.0', '"minutes": NaN', ModelError, "not a model of format 1"),
+        ("../model.json", '"format": 1', '"format": 2', ModelError, "not a model of format 1"),
+    ],
+)
+def test_files_that_were_changed_by_hand(handmade, file, was, becomes, error, complaint):
+    made = handmade(first=1)
+    path = made.workspace.fold_folder(made.plan, "first", 0) / "validation" / file
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, becomes, 1))
+    with pytest.raises(error, match=complaint):
+        made.select()
+
+
 def test_false_positives_of_the_chosen_one_are_removed(handmade, monkeypatch):
     def spoilt(self, label_map, name):
         label_map[0, 11, 10:] = 1
@@ -263,6 +301,16 @@ def test_what_a_path_stands_for(handmade, tmp_path):
     other.write_text(file.read_text())
     with pytest.raises(WorkspaceError, match="models are selected by 2 plans. Name one: "):
         find_selection(made.workspace.path)
+    for was, becomes, fault in (
+        ('"first"', '"../../first"', "field 'candidates.0.stages.0': must match pattern"),
+        ('"stages": [', '"stages": [], "per": [', "field 'candidates.0.stages': must have 1 entry or more"),
+        ('"candidates": [', '"candidates": [], "more": [', "field 'candidates': must have 1 entry or more"),
+        (f'"{made.plan.name}"', '"../x"', "field 'plan': must match pattern"),
+    ):
+        other.write_text(file.read_text().replace(was, becomes, 1))
+        with pytest.raises(WorkspaceError) as raised:
+            read_selection(other)
+        assert fault in str(raised.value)
     other.write_text("{}")
     with pytest.raises(
         WorkspaceError, match=r"not a selection of format 1: field 'plan': is missing\. Remove it and run"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from autoseg.dataset import Fold
@@ -87,12 +89,41 @@ def test_folds_before_anything_is_preprocessed(workspace):
         workspace.read_fold(0)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"folds": 3}', '{"folds": [{"training": ["a"]}]}'])
-def test_a_broken_record_of_folds(workspace, content):
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('{"format": 1, "folds": [{"train', "not a JSON file"),
+        ("[]", "not a record of folds: must be an object {…} (found [])"),
+        ("{}", "field 'folds': is missing"),
+        ('{"folds": 3}', "field 'folds': must be a list"),
+        ('{"folds": []}', "field 'folds': must have 1 entry or more (found [])"),
+        ('{"folds": [{"training": ["a"]}]}', "field 'folds.0.validation': is missing"),
+        ('{"folds": [{"training": ["a"], "validation": []}]}', "must have 1 entry or more"),
+        ('{"folds": [{"training": [1], "validation": ["a"]}]}', "field 'folds.0.training.0': must be a"),
+        ('{"folds": [{"training": ["a", "b"], "validation": ["b"]}]}', "a fold has 'b' more than once"),
+        ('{"folds": [{"training": ["a", "a"], "validation": ["b"]}]}', "a fold has 'a' more than once"),
+        ('{"format": 99, "folds": [{"training": ["a"], "validation": ["b"]}]}', "field 'format': "),
+        ('{"asked": {"split": 3}, "folds": [{"training": ["a"], "validation": ["b"]}]}', "field 'asked.split': "),
+    ],
+)
+def test_a_broken_record_of_folds(workspace, content, fault):
+    """It is told, and never replaced: the folds may be those that somebody asked for."""
     workspace.path.mkdir()
-    (workspace.path / "folds.json").write_text(content)
-    with pytest.raises(WorkspaceError, match=r"folds\.json: not a record of folds\. Run 'autoseg preprocess DATASET'"):
-        workspace.read_fold(0)
+    workspace.folds_file.write_text(content)
+    dataset = SimpleNamespace(splits=None, cases=[])
+    for read in (
+        lambda: workspace.read_fold(0),
+        lambda: workspace.folds_of(dataset),
+        lambda: workspace.record_folds(dataset),
+    ):
+        with pytest.raises(WorkspaceError) as raised:
+            read()
+        assert str(raised.value).startswith(f"{workspace.folds_file}: ")
+        assert fault in str(raised.value)
+        assert str(raised.value).endswith(
+            "Folds that were asked for (--group-by, --stratify, --split) must then be asked for again."
+        )
+    assert workspace.folds_file.read_text() == content
 
 
 def test_stages_by_name(plan):
