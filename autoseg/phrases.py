@@ -21,10 +21,10 @@ def by(sizes: Iterable[float]) -> str:
 def number(value: float) -> str:
     """A number with the digits that count and without an exponent.
 
-    >>> number(0.00003), number(12.0), number(-1 / 3), number(0.9374), number(250000), number(1234.56)
-    ('0.00003', '12', '-0.333', '0.937', '250,000', '1235')
+    >>> number(0.00003), number(12.0), number(-1 / 3), number(0.9374), number(250000), number(1234.56), number(990.4)
+    ('0.00003', '12', '-0.333', '0.937', '250,000', '1235', '990')
     """
-    if value == round(value) or abs(value) >= 1000:
+    if value == round(value) or abs(value) >= 100:
         return f"{round(value):,}" if abs(value) >= 10_000 else str(round(value))
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")

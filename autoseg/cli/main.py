@@ -6,6 +6,7 @@ Commands import what they need when they run, so that `autoseg --help` answers a
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ from autoseg.errors import AutosegError, TrainingStopped
 from autoseg.memory import is_lack_of_memory
 
 USER_ERROR, INTERRUPTED = 2, 130
+# Threads of torch that wait for each other sleep, unless somebody says otherwise: on a machine with other work they
+# would spin away the time that the others need (benchmarks/waiting.py). Read when torch is imported, which is later.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # What the system refuses for reasons a user can mend: no room, no permission, a file where a folder should be.
 MENDABLE = (
     errno.ENOSPC,
