@@ -59,14 +59,26 @@ def in_time(minutes: float) -> str:
     return "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
 
 
-def numbered(noun: str, numbers: Iterable[object]) -> str:
-    """Things that have numbers.
+def numbered(noun: str, numbers: Iterable[object], most: int | None = None) -> str:
+    """Things that have numbers: all of them, or the first.
 
-    >>> numbered("fold", [3]), numbered("fold", range(3))
-    ('fold 3', 'folds 0, 1, 2')
+    >>> numbered("fold", [3]), numbered("fold", range(3)), numbered("value", range(9), most=2)
+    ('fold 3', 'folds 0, 1, 2', 'values 0, 1 and 7 more')
     """
     those = list(map(str, numbers))
-    return f"{noun}{'s' * (len(those) != 1)} {', '.join(those)}"
+    return f"{noun}{'s' * (len(those) != 1)} {listed(those, len(those) if most is None else most)}"
+
+
+def axes_named(names: Iterable[object]) -> str:
+    """Axes by their letters or numbers.
+
+    >>> axes_named("zyx"), axes_named([0, 2]), axes_named("x"), axes_named("")
+    ('axes z, y and x', 'axes 0 and 2', 'axis x', 'no axis')
+    """
+    those = list(map(str, names))
+    if len(those) < 2:
+        return f"axis {those[0]}" if those else "no axis"
+    return f"axes {', '.join(those[:-1])} and {those[-1]}"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

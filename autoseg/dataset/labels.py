@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from autoseg.errors import DatasetError
 from autoseg.frozen import Frozen
+from autoseg.phrases import numbered
 
 IGNORE_CLASS = -1  # in class maps: not annotated, left out of loss and scores
 UNDECLARED = -2  # while looking up: no label has this value
@@ -129,8 +130,8 @@ class Labels(Frozen):
         found = sorted(set(values) - {*self.values.values(), self.ignore})
         if not found:
             return None
-        declared = self.described()
-        return f"the label map holds {_listed(found)}, which the dataset does not declare (declared: {declared})"
+        unknown, declared = numbered("value", found, most=8), self.described()
+        return f"the label map holds {unknown}, which the dataset does not declare (declared: {declared})"
 
     def described(self) -> str:
         """Names and values as people read them: 'background 0, kidney 1'."""
@@ -162,8 +163,3 @@ def _by_search(label_map: NDArray[np.integer], lookup: Mapping[int, int]) -> NDA
     found = np.searchsorted(values, label_map).clip(max=len(values) - 1)
     classes = np.array([lookup[value] for value in values.tolist()], dtype=np.int16)
     return np.where(values[found] == label_map, classes[found], np.int16(UNDECLARED))
-
-
-def _listed(values: list[int]) -> str:
-    shown = ", ".join(str(v) for v in values[:8]) + (", …" if len(values) > 8 else "")
-    return f"value {shown}" if len(values) == 1 else f"values {shown}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from autoseg.phrases import axes_named
 from autoseg.planner.axis_order import AxisOrder
 from autoseg.planner.decided import Decided
 from autoseg.planner.length import FEW_ITERATIONS, is_short
@@ -54,9 +55,8 @@ def mirror_axes(
             "nothing is mirrored, and prediction is faster for it."
         )
         longer = mirror_axes(dimensions, names, orientations, order).value
-        alternative = (
-            f"In {FEW_ITERATIONS:,} iterations or more, patches would be mirrored along {_named(longer, letters)}."
-        )
+        along = axes_named(letters[axis] for axis in longer)
+        alternative = f"In {FEW_ITERATIONS:,} iterations or more, patches would be mirrored along {along}."
         return Decided((), "mirror_axes", facts, reason, alternative)
     lateral = {0, 1, 2} if None in orientations else {_lateral_axis(code) for code in known}
     sideways = tuple(place for place, axis in enumerate(order[-dimensions:]) if axis in lateral)
@@ -65,14 +65,13 @@ def mirror_axes(
             "No two labels differ only in their side, so patches may be mirrored along all axes. In training they are, "
             "at random; in prediction every window is seen in all its mirror images, and the answers are averaged."
         )
-        alternative = (
-            f"With labels for left and right, {_named(sideways, letters)} would be left out." if sideways else ""
-        )
+        left_out = axes_named(letters[axis] for axis in sideways)
+        alternative = f"With labels for left and right, {left_out} would be left out." if sideways else ""
         return Decided(tuple(range(dimensions)), "mirror_axes", facts, reason, alternative)
     value = tuple(place for place in range(dimensions) if place not in sideways)
     where = _where(sideways, letters, known, None in orientations)
     reason = f"'{pairs[0][0]}' and '{pairs[0][1]}' differ only in their side, mirroring would confuse them: {where}."
-    alternative = f"Without such labels, patches would be mirrored along {_named(range(dimensions), letters)}."
+    alternative = f"Without such labels, patches would be mirrored along {axes_named(letters)}."
     return Decided(value, "mirror_axes", facts, reason, alternative if sideways else "")
 
 
@@ -124,19 +123,6 @@ def _where(sideways: Sequence[int], letters: Sequence[str], orientations: Sequen
     if not sideways:
         return f"but left and right lie in different slices ({stored}), so a slice may be mirrored along both its axes"
     if len(sideways) == 1:
-        return f"the axis from left to right, {_named(sideways, letters)}, is not mirrored ({stored})"
+        return f"the axis from left to right, axis {letters[sideways[0]]}, is not mirrored ({stored})"
     either = " or ".join(letters[axis] for axis in sideways)
     return f"the axis from left to right is {either}, by case, and none of them is mirrored ({stored})"
-
-
-def _named(axes: Iterable[int], letters: Sequence[str]) -> str:
-    """Axes of the patch by their letters.
-
-    >>> _named((0, 1, 2), "zyx"), _named((1,), "yx"), _named((), "yx")
-    ('axes z, y and x', 'axis x', 'no axis')
-    """
-    named = [letters[axis] for axis in axes]
-    if not named:
-        return "no axis"
-    *others, last = named
-    return f"axes {', '.join(others)} and {last}" if others else f"axis {last}"

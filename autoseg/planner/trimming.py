@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from autoseg.geometry import Spacing
-from autoseg.phrases import by, percent
+from autoseg.phrases import axes_named, by, percent
 from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, network_topology
 
@@ -46,11 +46,12 @@ def trim_patch(patch: Decided[Topology], spacing_mm: Spacing, median_shape: Sequ
         return patch
     share = math.prod(trimmed.patch_size) / math.prod(whole.patch_size)
     shortened = [axis for axis, size in enumerate(trimmed.patch_size) if size < whole.patch_size[axis]]
+    where = axes_named(shortened) if len(shortened) < len(sizes) else "all axes"
     reason = (
         f"The patch that fits the memory has {by(whole.patch_size)} voxels, in multiples of {by(whole.divisor)}, which "
-        f"the network can halve. The median image has {by(median_shape)}: along {_named(shortened, len(sizes))} the "
-        "patch reaches beyond it and would be padded, which costs time and teaches nothing. As the time is limited, "
-        f"it is rounded down there, to {by(trimmed.patch_size)}: {percent(round(1 - share, 2))} fewer voxels."
+        f"the network can halve. The median image has {by(median_shape)}: along {where} the patch reaches beyond it "
+        "and would be padded, which costs time and teaches nothing. As the time is limited, it is rounded down there, "
+        f"to {by(trimmed.patch_size)}: {percent(round(1 - share, 2))} fewer voxels."
     )
     facts = {**patch.facts, "whole_patch": whole.patch_size}
     alternative = (
@@ -58,14 +59,3 @@ def trim_patch(patch: Decided[Topology], spacing_mm: Spacing, median_shape: Sequ
         "voxels, and an iteration take about as much longer."
     )
     return Decided(trimmed, "trim_patch", facts, reason, alternative)
-
-
-def _named(axes: Sequence[int], dimensions: int) -> str:
-    """Axes of the patch by their places.
-
-    >>> _named([0, 1, 2], 3), _named([2], 3), _named([0, 2], 3)
-    ('all axes', 'axis 2', 'axes 0 and 2')
-    """
-    if len(axes) == dimensions:
-        return "all axes"
-    return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join(map(str, axes))}"

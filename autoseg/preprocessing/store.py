@@ -25,6 +25,7 @@ from autoseg.dataset.labels import Labels
 from autoseg.errors import WorkspaceError
 from autoseg.files import atomic_path, content_hash, read_frozen, write_json
 from autoseg.geometry import Shape
+from autoseg.phrases import quoted
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.preprocessing.arrays import damaged, open_array, write_array
 from autoseg.preprocessing.locations import Locations
@@ -155,10 +156,7 @@ def open_prepared(folder: Path, names: Sequence[str], maps: Path | None = None) 
         if not case.record_path.exists() or (maps is not None and not case.previous_path.exists())
     ]
     if absent:
-        others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-        raise WorkspaceError(
-            f"case '{absent[0]}'{others} is not prepared in {folder}; run `autoseg preprocess DATASET`."
-        )
+        raise WorkspaceError(f"not prepared in {folder}: {quoted(absent)}. Run `autoseg preprocess DATASET`.")
     return cases
 
 

@@ -25,7 +25,7 @@ from autoseg.evaluation import SCORES_FILE, Scores, label_maps, read_scores
 from autoseg.evaluation.intervals import paired_difference
 from autoseg.files import content_hash, read_json
 from autoseg.inference.model import DESCRIPTION, read_model
-from autoseg.phrases import numbered
+from autoseg.phrases import listed, numbered
 from autoseg.plan import Plan
 from autoseg.postprocessing import LearningCase, learn_rules
 from autoseg.progress import Progress, silent
@@ -186,7 +186,7 @@ def _must_have(references: Mapping[str, Path], folds: Sequence[int], workspace: 
     names = {name for fold in folds for name in workspace.read_fold(fold).validation}
     if lost := sorted(names - set(references)):
         raise WorkspaceError(
-            f"{workspace.path}: models were validated on {', '.join(lost[:5])}, which the dataset has no label map of "
+            f"{workspace.path}: models were validated on {listed(lost)}, which the dataset has no label map of "
             "any more. Restore the files, or train again in another workspace (-w DIR)."
         )
 

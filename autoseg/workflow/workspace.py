@@ -25,6 +25,7 @@ from autoseg.dataset import Dataset, Fold, make_folds
 from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
 from autoseg.files import write_json
+from autoseg.phrases import listed
 from autoseg.plan import Plan, read_plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
 from autoseg.workflow.fold_record import Asked, read_fold_record
@@ -138,10 +139,10 @@ class Workspace:
         path = self.plan_file(name)
         if not path.is_file():
             there = sorted(file.stem for file in path.parent.glob("*.json"))
-            listed = (
+            remedy = (
                 f"There is: {', '.join(there)} (--plan NAME)." if there else "Derive one with 'autoseg plan DATASET'."
             )
-            raise WorkspaceError(f"{self.path}: no plan '{name}' in this workspace. {listed}")
+            raise WorkspaceError(f"{self.path}: no plan '{name}' in this workspace. {remedy}")
         return read_plan(path)
 
     @property
@@ -208,7 +209,7 @@ class Workspace:
         ours, theirs = {case.name for case in dataset.cases}, {name for fold in folds for half in fold for name in half}
         theirs.update(asked.test)
         if ours != theirs:
-            changed = ", ".join(sorted(ours ^ theirs)[:5])
+            changed = listed(sorted(ours ^ theirs))
             raise WorkspaceError(
                 f"{self.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
                 f"{changed}. Ask again (--group-by, --stratify, --split), or remove the file to have nnU-Net's folds."

@@ -108,17 +108,16 @@ def test_to_classes_of_an_empty_array():
         ([0, 1, 3], "value 3"),
         ([0, 500, 9], "values 9, 500"),
         ([-1024, 0], "value -1024"),
-        (range(3, 13), "values 3, 4"),
+        (range(3, 13), "values 3, 4, 5, 6, 7, 8, 9, 10 and 2 more"),
     ],
 )
 def test_undeclared_values_are_named(label_map, found):
     with pytest.raises(DatasetError) as raised:
         KIDNEYS.to_classes(np.array(label_map))
     text = str(raised.value)
-    assert text.startswith(f"the label map holds {found}")
+    assert text.startswith(f"the label map holds {found}, which the dataset does")
     assert "which the dataset does not declare (declared: background 0, kidney 1, tumour 2)." in text
     assert text.endswith("Declare the value in dataset.json, or correct the map.")
-    assert ("…" in text) == (len(label_map) > 8)
 
 
 def test_a_value_between_declared_ones_is_found_too():

@@ -124,14 +124,14 @@ def test_open_prepared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "subject"),
-    [(["a", "b"], "case 'b'"), (["b", "a", "c", "d"], "case 'b' (and 2 more)")],
+    ("names", "absent"),
+    [(["a", "b"], "'b'"), (["b", "a", *"cdefgh"], "'b', 'c', 'd', 'e', 'f' and 2 more")],
 )
-def test_a_case_that_is_absent(names, subject, tmp_path):
+def test_a_case_that_is_absent(names, absent, tmp_path):
     write(tmp_path)
     with pytest.raises(WorkspaceError) as error:
         open_prepared(tmp_path, names)
-    assert str(error.value) == f"{subject} is not prepared in {tmp_path}; run `autoseg preprocess DATASET`."
+    assert str(error.value) == f"not prepared in {tmp_path}: {absent}. Run `autoseg preprocess DATASET`."
 
 
 def test_a_record_of_another_version(tmp_path):

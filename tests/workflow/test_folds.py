@@ -90,6 +90,12 @@ def test_a_dataset_that_gained_a_case(own_dataset, workspace, patients):
         f"{workspace.folds_file}: the folds were asked for when the dataset had other cases; it gained or lost "
         "kidneys_009. Ask again (--group-by, --stratify, --split), or remove the file to have nnU-Net's folds."
     )
+    for file in own_dataset.path.glob("*Tr/kidneys_004*"):
+        for number in range(10, 15):
+            shutil.copy(file, file.with_name(file.name.replace("_004", f"_0{number}")))
+    gained = "kidneys_009, kidneys_010, kidneys_011, kidneys_012, kidneys_013 and 1 more"
+    with pytest.raises(WorkspaceError, match=rf"it gained or lost {gained}\. Ask again"):
+        workspace.folds_of(Dataset.open(own_dataset.path))
     record_asked_folds(grown, workspace, group_by=r"_00(\d)")
     assert len(workspace.folds_of(grown)) == 5
     workspace.folds_file.unlink()

@@ -226,6 +226,9 @@ def test_a_case_that_is_gone(handmade):
     del made.dataset.cases[2]
     with pytest.raises(WorkspaceError, match="models were validated on case_2, which the dataset has no label map of"):
         made.select()
+    del made.dataset.cases[:]
+    with pytest.raises(WorkspaceError, match="on case_0, case_1, case_2, case_3, case_4 and 1 more, which"):
+        made.select()
 
 
 def test_models_of_other_folds_are_refused(handmade):
