@@ -153,7 +153,7 @@ def _write(job: Job, sources: tuple[ImageFile, ...], prediction: Prediction, fai
     with noted(job, failures):
         record_files(job.files, sources)
         if prediction.probabilities is not None:
-            with atomic_path(job.shares, suffix=".npz") as temporary:
+            with atomic_path(job.probabilities_file, suffix=".npz") as temporary:
                 np.savez_compressed(temporary, probabilities=prediction.probabilities)
         write_label_map(job.target, prediction.label_map, prediction.grid)
 

@@ -36,14 +36,14 @@ class Job:
     probabilities: bool
 
     @property
-    def shares(self) -> Path:
+    def probabilities_file(self) -> Path:
         """The file of its probabilities."""
         return self.target.parent / f"{self.case.name}.npz"
 
     @property
     def files(self) -> list[Path]:
         """All that is made of it."""
-        return [self.target, self.shares] if self.probabilities else [self.target]
+        return [self.target, self.probabilities_file] if self.probabilities else [self.target]
 
 
 def list_jobs(cases: Sequence[Case], output: Path, file_ending: str | None, probabilities: bool) -> list[Job]:

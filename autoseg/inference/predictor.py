@@ -180,10 +180,10 @@ class Predictor:
         rules, labels = self.stage.postprocessing, self.model.plan.dataset.labels
         shape = (labels.outputs, *placement.native_shape)
         with ExitStack() as files:
-            shares: bool | NDArray[np.floating] = probabilities or needs_probabilities(rules)
-            if shares and not probabilities and disk is not None:
-                shares = files.enter_context(mapped_array(disk, shape))
-            found = self.predict_prepared(array, placement, shares, step, disk)
+            needed: bool | NDArray[np.floating] = probabilities or needs_probabilities(rules)
+            if needed and not probabilities and disk is not None:
+                needed = files.enter_context(mapped_array(disk, shape))
+            found = self.predict_prepared(array, placement, needed, step, disk)
             label_map = apply(rules, found.label_map, found.grid.spacing_mm, labels, found.probabilities)
         return Prediction(label_map, found.grid, found.probabilities if probabilities else None)
 
@@ -213,18 +213,18 @@ class Predictor:
         labels = self.model.plan.dataset.labels
         if probabilities is True:
             probabilities = np.empty((labels.outputs, *placement.native_shape), dtype=np.float32)
-        shares = None if probabilities is False else probabilities
-        restorer = Restorer(placement, labels, shares, self.stage.inference.return_order)
+        filled = None if probabilities is False else probabilities
+        restorer = Restorer(placement, labels, filled, self.stage.inference.return_order)
         try:
             for rows in predict_rows(self.networks, array, self.stage, labels, self.device, self.mirror, step, disk):
                 _check_finite(rows)
                 _restore(restorer, rows)
-                if shares is not None:
-                    release(shares)
+                if filled is not None:
+                    release(filled)
                 del rows  # their memory is that of the sums, which may have to leave the GPU before the next
         except torch.OutOfMemoryError:
             raise _too_large(self.stage) from None
-        return Prediction(restorer.label_map, placement.grid, shares)
+        return Prediction(restorer.label_map, placement.grid, filled)
 
 
 def _load_previous(folder: Path, model: Model, stage: str, device: str, mirror: bool) -> Predictor:

@@ -93,23 +93,23 @@ class Team:
             DatasetError: the image cannot be read.
             ModelError: the memory does not hold what is needed, or the logits are not finite.
         """
-        shares = None
+        filled = None
         if probabilities or needs_probabilities(self.rules):
-            shares = files.enter_context(mapped_array(folder, (self.labels.outputs, *_native_shape(seen))))
+            filled = files.enter_context(mapped_array(folder, (self.labels.outputs, *_native_shape(seen))))
         if len(self.members) == 1:
-            found = _predict(self.members[0], case.name, seen, False if shares is None else shares, disk, step)
+            found = _predict(self.members[0], case.name, seen, False if filled is None else filled, disk, step)
         else:
-            found = _predict_mean(self, case, seen, shares, folder, disk, step)
+            found = _predict_mean(self, case, seen, filled, folder, disk, step)
         label_map = apply(self.rules, found.label_map, found.grid.spacing_mm, self.labels, found.probabilities)
         return Prediction(label_map, found.grid, found.probabilities if probabilities else None)
 
 
 def _predict(
-    member: Predictor, name: str, seen: Seen, shares: bool | NDArray[Any], disk: Path | None, step: Step | None
+    member: Predictor, name: str, seen: Seen, probabilities: bool | NDArray[Any], disk: Path | None, step: Step | None
 ) -> Prediction:
     """What one member says, the stages that it builds on first."""
     array, placement = member.prepare(seen, step, disk, name) if isinstance(seen, Image) else seen
-    return member.predict_prepared(array, placement, shares, scaled(step, 1 / len(member.chain)), disk)
+    return member.predict_prepared(array, placement, probabilities, scaled(step, 1 / len(member.chain)), disk)
 
 
 def _predict_mean(
@@ -119,9 +119,9 @@ def _predict_mean(
     shape, part = (team.labels.outputs, *_native_shape(seen)), scaled(step, 1 / len(team.members))
     with ExitStack() as files:
         said = [files.enter_context(mapped_array(folder, shape, np.float16)) for _ in team.members]
-        for number, (member, shares) in enumerate(zip(team.members, said, strict=True)):
+        for number, (member, probabilities) in enumerate(zip(team.members, said, strict=True)):
             image = seen if number == 0 else read_image(*case.images)
-            grid = _predict(member, case.name, image, shares, disk, part).grid
+            grid = _predict(member, case.name, image, probabilities, disk, part).grid
         return Prediction(mean_label_map(said, team.labels, mean), grid, mean)
 
 

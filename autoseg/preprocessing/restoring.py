@@ -94,8 +94,8 @@ class Restorer:
             channels: Iterator[torch.Tensor] | torch.Tensor = self._interpolated(scores, first, rows)
             if self._probability_view is not None:
                 channels = torch.stack(list(channels))
-                shares = torch.sigmoid(channels) if self._labels.regions else torch.softmax(channels, dim=0)
-                self._probability_view[:, rows] = shares.cpu().numpy()
+                probabilities = torch.sigmoid(channels) if self._labels.regions else torch.softmax(channels, dim=0)
+                self._probability_view[:, rows] = probabilities.cpu().numpy()
             self._label_view[rows] = decide(channels, self._labels, EVEN).cpu().numpy()
             self._restored = rows.stop
 

@@ -69,11 +69,12 @@ def predict_pair(
     with progress(f"averaging {' and '.join(stages)}", len(names)) as step:
         for name in names:
             if not targets[name].is_file():
-                shares, grid = [open_probabilities(files[name]) for files in said], placed[name].placement.grid
+                probabilities = [open_probabilities(files[name]) for files in said]
+                grid = placed[name].placement.grid
                 with ExitStack() as file:
                     shape = (labels.outputs, *grid.shape)
                     mean = file.enter_context(mapped_array(folder, shape)) if needs_probabilities(rules) else None
-                    label_map = apply(rules, mean_label_map(shares, labels, mean), grid.spacing_mm, labels, mean)
+                    label_map = apply(rules, mean_label_map(probabilities, labels, mean), grid.spacing_mm, labels, mean)
                 write_label_map(targets[name], label_map, grid)
             step(1, name)
     scores = evaluate(folder, {name: references[name] for name in names}, labels, processes, progress)
@@ -115,9 +116,9 @@ def _predict(predictor: Predictor, case: PreparedCase, target: Path) -> None:
     """In a file from the first to the last, for probabilities of many labels do not fit the memory."""
     disk = disk_if_needed(predictor, case.placement, target.parent)
     (array, placement), outputs = predictor.read(case), predictor.model.plan.dataset.labels.outputs
-    with mapped_array(target.parent, (outputs, *placement.native_shape), np.float16) as shares:
-        predictor.predict_prepared(array, placement, shares, disk=disk)
-        write_probabilities(target, shares)
+    with mapped_array(target.parent, (outputs, *placement.native_shape), np.float16) as probabilities:
+        predictor.predict_prepared(array, placement, probabilities, disk=disk)
+        write_probabilities(target, probabilities)
 
 
 def _models(plan: Plan, stage: str, folds: Sequence[int], workspace: Workspace) -> dict[str, str]:
