@@ -32,6 +32,7 @@ def demo(
     from autoseg.dataset import Dataset, generate_kidneys
     from autoseg.evaluation import SCORES_FILE, evaluate
     from autoseg.inference.folder import predict_cases
+    from autoseg.inference.model import CURVES
     from autoseg.reporting import draw_cases, score_table
     from autoseg.workflow.pipeline import ModelJob, plan_dataset, run_job
     from autoseg.workflow.predicting import load_team
@@ -60,5 +61,5 @@ def demo(
     show(f"\nNew images\n{score_table(scores)}")
     show(
         f"\nPredictions  {predictions}\nPicture      {folder / 'predictions.png'}\n"
-        f"Training     {model / 'progress.png'}\nPlan         {workspace.plan_file('default')}"
+        f"Training     {model / CURVES}\nPlan         {workspace.plan_file('default')}"
     )

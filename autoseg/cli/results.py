@@ -45,18 +45,19 @@ def time_needed(found: Forecast) -> str:
 
 def show_model(dataset: Dataset, folder: Path) -> None:
     """Prints the scores of a model's validation cases, and draws some of them."""
+    from autoseg.inference.model import CURVES
     from autoseg.reporting import draw_cases, score_table
-    from autoseg.workflow.trained import VALIDATION, validation_scores
+    from autoseg.workflow.trained import PICTURE, VALIDATION, validation_scores
 
     say(f"Model: {folder}")
     scores = validation_scores(folder)
     if scores is None:
         return
-    picture = folder / "validation.png"
+    picture = folder / PICTURE
     if not picture.is_file():
         draw_cases(picture, dataset.cases, folder / VALIDATION, scores, dataset.description.labels)
     show(f"{folder.parent.name}, {folder.name.replace('_', ' ')}, validation cases\n{score_table(scores)}")
-    say(f"Pictures: {picture}, {folder / 'progress.png'}")
+    say(f"Pictures: {picture}, {folder / CURVES}")
 
 
 def show_selection(selection: Selection, workspace: Workspace) -> None:

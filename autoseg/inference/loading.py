@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ModelError
-from autoseg.inference.model import WEIGHTS, Model, read_model, read_weights
+from autoseg.inference.model import FOLD, WEIGHTS, Model, read_model, read_weights
 from autoseg.networks import build_network
 from autoseg.networks.devices import prediction_format
 from autoseg.networks.fake import input_channels
@@ -48,7 +48,7 @@ def model_folders(folder: Path) -> list[Path]:
     """
     if (folder / WEIGHTS).is_file():
         return [folder]
-    folds = [path for path in folder.glob("fold_*") if (path / WEIGHTS).is_file()] if folder.is_dir() else []
+    folds = [path for path in folder.glob(f"{FOLD}*") if (path / WEIGHTS).is_file()] if folder.is_dir() else []
     if not folds:
         read_model(folder)  # raises, saying what is wrong with the folder
     return sorted(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+RESUME, LOG, CURVES = "resume.pt", "log.jsonl", "progress.png"  # of the training, in the same folder
+FOLD = "fold_"  # how that folder's name begins
 
 
 class Model(Frozen):
@@ -160,7 +162,7 @@ def _processor() -> str:
 def _no_weights(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder}: no such folder. Name the folder of a fold, or of a stage whose folds are trained."
-    if (folder / "resume.pt").is_file():
+    if (folder / RESUME).is_file():
         return f"{folder}: the training has not finished. Run the same training command again to continue it."
     return (
         f"{folder}: no model here ({WEIGHTS} is missing). Name the folder of a trained fold "

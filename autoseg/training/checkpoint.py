@@ -17,11 +17,12 @@ import torch
 
 from autoseg.errors import TrainingError
 from autoseg.files import atomic_path
+from autoseg.inference.model import RESUME
 
 logger = logging.getLogger(__name__)
 
 FORMAT: Final = 2
-RESUME, PREVIOUS = "resume.pt", "resume.previous.pt"
+PREVIOUS = "resume.previous.pt"
 
 
 class Checkpoint(TypedDict):

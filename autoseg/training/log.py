@@ -16,6 +16,7 @@ from typing import Any
 
 from autoseg.errors import TrainingError
 from autoseg.files import write_text
+from autoseg.inference.model import CURVES, LOG
 from autoseg.training.training_curves import draw_training_curves
 
 DRAWING_SECONDS = 60.0  # between two pictures: one takes a second
@@ -45,10 +46,10 @@ class Log:
         """Writes all rows; the picture only now and then, and at the end."""
         if not rows:
             return
-        write_text(self._folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows), durable=False)
+        write_text(self._folder / LOG, "".join(json.dumps(row) + "\n" for row in rows), durable=False)
         write_text(self._folder / "log.csv", as_csv(rows), durable=False)
         if finished or not self._drawn or time.monotonic() - self._drawn > DRAWING_SECONDS:
-            draw_training_curves(self._folder / "progress.png", rows, self._title)
+            draw_training_curves(self._folder / CURVES, rows, self._title)
             self._drawn = time.monotonic()
         if self._tensorboard is not None:
             for row in rows[self._shown :]:

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoseg.errors import TrainingError
+from autoseg.inference.model import RESUME
 from autoseg.networks.fake import input_channels
 from autoseg.plan import Stage
 from autoseg.training.averaging import Weights, start_average
-from autoseg.training.checkpoint import FORMAT, Checkpoint, read_checkpoint
+from autoseg.training.checkpoint import FORMAT, PREVIOUS, Checkpoint, read_checkpoint
 from autoseg.training.job import Job
 from autoseg.training.length import share_done
 from autoseg.training.schedules import learning_rate
@@ -141,5 +142,5 @@ def _restore(run: Run, checkpoint: Checkpoint, job: Job) -> None:
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise TrainingError(
             f"{job.folder}: the checkpoint does not fit the training it names ({type(problem).__name__}). "
-            "Remove resume.pt to start this training over."
+            f"Remove {RESUME} and {PREVIOUS} to start this training over."
         ) from None

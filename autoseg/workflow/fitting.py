@@ -17,7 +17,7 @@ from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.progress import Progress, silent
 from autoseg.training import Job, default_workers, fit, is_longer, processes, validate_cases
-from autoseg.workflow.trained import SCORES, VALIDATION
+from autoseg.workflow.trained import PICTURE, SCORES, VALIDATION
 from autoseg.workflow.workspace import Workspace, find_stage
 
 BUSY = "another process trains this model"
@@ -109,7 +109,7 @@ def _train_model(job: Job, progress: Progress) -> None:
         job=job.identity,
     )
     shutil.rmtree(job.folder / VALIDATION, ignore_errors=True)
-    (job.folder / "validation.png").unlink(missing_ok=True)
+    (job.folder / PICTURE).unlink(missing_ok=True)
     write_model(job.folder, model, trained.weights)
 
 

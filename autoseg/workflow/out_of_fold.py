@@ -13,6 +13,7 @@ from typing import NoReturn
 from autoseg.dataset import Dataset, Fold, named_like
 from autoseg.errors import UntrainedStage, WorkspaceError
 from autoseg.evaluation import SCORES_FILE
+from autoseg.inference.model import FOLD
 from autoseg.phrases import numbered, quoted
 from autoseg.plan import Plan
 from autoseg.preprocessing.previous_maps import Refining
@@ -83,7 +84,7 @@ def _refuse(absent: dict[str, Path], stage: str, previous: str) -> NoReturn:
             f"{absent[scored[0]]}: no such file, but {stage} is trained on it. Remove {folder} and run "
             "'autoseg train' or 'autoseg run' again: its cases are predicted anew."
         )
-    folds = numbered("fold", sorted(fold.removeprefix("fold_") for fold in absent))
+    folds = numbered("fold", sorted(fold.removeprefix(FOLD) for fold in absent))
     raise UntrainedStage(
         f"stage {stage} builds on what {previous} predicts, and {folds} of that stage "
         f"{'are' if len(absent) > 1 else 'is'} not trained and validated. Run 'autoseg train DATASET --stage {stage}' "

@@ -95,7 +95,7 @@ def predict_probabilities(
     Returns:
         Name of a case → file for `open_probabilities`.
     """
-    folder = workspace.ensembles_folder(plan.name) / "probabilities" / stage
+    folder = workspace.probabilities_folder(plan.name) / stage
     _claim(folder, {stage: _models(plan, stage, folds, workspace)})
     files: dict[str, Path] = {}
     validation = {fold: workspace.read_fold(fold).validation for fold in folds}

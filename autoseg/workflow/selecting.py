@@ -216,7 +216,7 @@ def _dice(scores: Scores, like: Scores | None = None) -> NDArray[np.float64]:
 
 def _forget_probabilities(plan: Plan, workspace: Workspace) -> None:
     """They are many times larger than the label maps, which are there."""
-    shutil.rmtree(workspace.ensembles_folder(plan.name) / "probabilities", ignore_errors=True)
+    shutil.rmtree(workspace.probabilities_folder(plan.name), ignore_errors=True)
 
 
 def _made_from(plan: Plan, workspace: Workspace, compared: Compared) -> str:

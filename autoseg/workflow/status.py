@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from autoseg.errors import AutosegError, ModelError
-from autoseg.inference.model import DESCRIPTION, is_trained, read_model
+from autoseg.inference.model import DESCRIPTION, LOG, is_trained, read_model
 from autoseg.phrases import counted
 from autoseg.plan import Plan
 from autoseg.workflow.trained import SCORES, is_scored, validation_scores
@@ -70,7 +70,7 @@ def expected_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | No
     """
     if plan.stages[stage].training.minutes is not None:
         return plan.stages[stage].training.minutes
-    folders = sorted(workspace.stage_folder(plan, stage).glob("fold_*"))
+    folders = workspace.fold_folders(plan, stage)
     known = []
     for folder in filter(is_trained, folders):
         with suppress(ModelError):
@@ -126,7 +126,7 @@ def forecast(workspace: Workspace, plan: Plan, undone: Sequence[str], paired: Se
 
 def validation_minutes(workspace: Workspace, plan: Plan, stage: str) -> float | None:
     """How long a fold's validation cases of a stage took others of its folds, told from the age of the files."""
-    folders = [folder for folder in sorted(workspace.stage_folder(plan, stage).glob("fold_*")) if is_scored(folder)]
+    folders = [folder for folder in workspace.fold_folders(plan, stage) if is_scored(folder)]
     seconds = [_changed(folder / SCORES) - _changed(folder / DESCRIPTION) for folder in folders]
     known = [one / 60 for one in seconds if one >= 0]
     return median(known) if known else None
@@ -155,7 +155,7 @@ def _state(folder: Path, plan: Plan, stage: str, fold: int | str, usual: float |
 
 def _last_row(folder: Path) -> dict[str, Any]:
     """What the log of a training says last; nothing where there is none. A power cut may have damaged its end."""
-    log = folder / "log.jsonl"
+    log = folder / LOG
     lines = log.read_bytes().splitlines() if log.is_file() else []
     return next(filter(None, map(_row, reversed(lines))), {})
 

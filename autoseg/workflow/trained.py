@@ -14,6 +14,7 @@ from autoseg.workflow.workspace import Workspace
 
 VALIDATION = "validation"  # in a fold's folder, what its model predicts for its validation cases
 SCORES = f"{VALIDATION}/{SCORES_FILE}"
+PICTURE = f"{VALIDATION}.png"  # of some of these cases
 
 
 def is_scored(folder: Path) -> bool:

@@ -25,6 +25,7 @@ from autoseg.dataset import Dataset, Fold, make_folds
 from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
 from autoseg.files import write_json
+from autoseg.inference.model import FOLD
 from autoseg.phrases import listed
 from autoseg.plan import Plan, read_plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
@@ -100,7 +101,11 @@ class Workspace:
 
     def fold_folder(self, plan: Plan, stage: str, fold: int | str) -> Path:
         """One model."""
-        return self.stage_folder(plan, stage) / f"fold_{fold}"
+        return self.stage_folder(plan, stage) / f"{FOLD}{fold}"
+
+    def fold_folders(self, plan: Plan, stage: str) -> list[Path]:
+        """Those that are there."""
+        return sorted(self.stage_folder(plan, stage).glob(f"{FOLD}*"))
 
     def begun_folders(self) -> list[Path]:
         """Of all plans, the folders of the models whose training has begun."""
@@ -117,6 +122,10 @@ class Workspace:
     def ensembles_folder(self, plan_name: str) -> Path:
         """What stages predict together."""
         return self.plan_models_folder(plan_name) / "ensembles"
+
+    def probabilities_folder(self, plan_name: str) -> Path:
+        """What each stage says of validation cases, until a selection is made."""
+        return self.ensembles_folder(plan_name) / "probabilities"
 
     def logs_folder(self, plan_name: str) -> Path:
         """What jobs said that had no terminal to themselves."""
@@ -219,7 +228,7 @@ class Workspace:
 
 def begun_folders(models: Path) -> list[Path]:
     """The folders, one a stage and fold, of the models whose training has begun, in the folder of a plan's models."""
-    return sorted({file.parent for file in models.glob("*/fold_*/*")})
+    return sorted({file.parent for file in models.glob(f"*/{FOLD}*/*")})
 
 
 def find_fold(folds: Sequence[Fold], fold: int | str) -> Fold:

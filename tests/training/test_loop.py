@@ -15,6 +15,7 @@ import torch
 
 from autoseg.errors import TrainingError, TrainingStopped
 from autoseg.training import Job, epoch_end, fit, loop, session
+from autoseg.training.checkpoint import read_checkpoint, write_checkpoint
 from autoseg.training.training_curves import draw_training_curves
 
 TIMES = (
@@ -229,6 +230,24 @@ def test_another_training_in_the_same_folder(make_job, make_stage, prepared, fol
         "version of autoseg. Remove the folder to train anew, or derive the new plan under another name "
         "(autoseg plan … --name NAME)."
     )
+
+
+def test_checkpoints_of_another_network(make_job, folder):
+    """Both are named: without the newest, the one before is read."""
+    fit(make_job())
+    found = read_checkpoint(folder, make_job().identity)
+    for _ in range(2):
+        write_checkpoint(folder, {**found, "network": {}})
+    told = (
+        f"{folder}: the checkpoint does not fit the training it names (RuntimeError). "
+        "Remove resume.pt and resume.previous.pt to start this training over."
+    )
+    for name in ("resume.pt", "resume.previous.pt"):
+        with pytest.raises(TrainingError) as refused:
+            fit(make_job())
+        assert str(refused.value) == told
+        (folder / name).unlink()
+    fit(make_job())
 
 
 class Clock:
