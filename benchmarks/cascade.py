@@ -43,7 +43,9 @@ from autoseg.inference.model import describe_machine
 from autoseg.plan import Plan, write_plan
 from autoseg.plan.previous import CropAround, Previous
 from autoseg.plan.training import AdamW
+from autoseg.preprocessing.previous_maps import REPORT
 from autoseg.workflow.selecting import merge_scores
+from autoseg.workflow.trained import SCORES
 from autoseg.workflow.workspace import Workspace
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -174,7 +176,7 @@ def compared(plan: Plan, workspace: Workspace) -> dict[str, object]:
 
 def cross_validated(plan: Plan, workspace: Workspace, stage: str) -> Scores:
     folders = [workspace.fold_folder(plan, stage, fold) for fold in workspace.fold_numbers()]
-    return merge_scores([read_scores(folder / "validation" / "scores.json") for folder in folders])
+    return merge_scores([read_scores(folder / SCORES) for folder in folders])
 
 
 def crops(dataset: Dataset, plan: Plan, workspace: Workspace) -> dict[str, object]:
@@ -190,7 +192,7 @@ def crops(dataset: Dataset, plan: Plan, workspace: Workspace) -> dict[str, objec
             }
             for name, one in placed.items()
         },
-        "lost": read_json(workspace.previous_folder(plan, CROP) / "lost.json"),
+        "lost": read_json(workspace.previous_folder(plan, CROP) / REPORT),
     }
 
 

@@ -33,7 +33,9 @@ from typing import Any, NamedTuple
 from beside_nnunet import this_machine
 
 from autoseg.dataset import generate_kidneys
+from autoseg.inference.model import DESCRIPTION, LOG, RESUME
 from autoseg.networks.devices import best_precision, find_device
+from autoseg.workflow.trained import SCORES
 
 HERE = Path(__file__).resolve().parent
 STAGE, BATCH, ITERATIONS, EPOCHS, LONGER = "3d_fullres", 2, 10, 16, 24
@@ -180,9 +182,9 @@ def unfinished(folder: Path) -> dict[str, int]:
     found = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".resume.pt.") and ".tmp" in entry.name:
+            if entry.name.startswith(f".{RESUME}.") and ".tmp" in entry.name:
                 try:
-                    found["resume.pt"] = entry.stat().st_size
+                    found[RESUME] = entry.stat().st_size
                 except FileNotFoundError:  # moved into its place just now
                     continue
     return found
@@ -224,8 +226,8 @@ def descendants(process: int) -> list[int]:
 
 def measured(folder: Path) -> dict[str, Any]:
     """What a training saw, and what its model is worth."""
-    iterations = json.loads((folder / "model.json").read_text())["trained"]["iterations"]
-    scores = json.loads((folder / "validation" / "scores.json").read_text())
+    iterations = json.loads((folder / DESCRIPTION).read_text())["trained"]["iterations"]
+    scores = json.loads((folder / SCORES).read_text())
     last = rows(folder)[-1]
     return {"samples": int(iterations) * BATCH, "dice": scores["mean"], "patch_dice": last["mean_dice"]}
 
@@ -235,7 +237,7 @@ def fold_folder(workspace: Path) -> Path:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    log = folder / "log.jsonl"
+    log = folder / LOG
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 

@@ -37,11 +37,11 @@ import autoseg
 from autoseg.cli.display import progress, set_verbosity
 from autoseg.dataset import Fold, generate_kidneys, make_folds
 from autoseg.errors import AutosegError, PlanError, TrainingStopped
-from autoseg.evaluation import Scores, evaluate, read_scores
+from autoseg.evaluation import SCORES_FILE, Scores, evaluate, read_scores
 from autoseg.files import read_json, write_json
 from autoseg.fingerprint import read_fingerprint
 from autoseg.inference.folder import predict_cases
-from autoseg.inference.model import read_model
+from autoseg.inference.model import LOG, read_model
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.team import Team
 from autoseg.networks import build_network, count_parameters
@@ -239,10 +239,10 @@ def predict(arguments: argparse.Namespace, split: Split, plan: Plan, answer: Seq
         if outcome.failures:
             raise AutosegError("\n".join(outcome.failures))
         write_json(folder / "prediction.json", {"seconds": seconds, "cases": len(split.held_back.cases)})
-    if not (folder / "scores.json").is_file():
+    if not (folder / SCORES_FILE).is_file():
         labels = {case.name: case.label for case in split.held_back.cases if case.label is not None}
         tolerance = arguments.tolerance or coarsest_voxel_mm(split)
-        evaluate(folder, labels, plan.dataset.labels, tolerance_mm=tolerance).write(folder / "scores.json")
+        evaluate(folder, labels, plan.dataset.labels, tolerance_mm=tolerance).write(folder / SCORES_FILE)
     return folder
 
 
@@ -254,7 +254,7 @@ def coarsest_voxel_mm(split: Split) -> float:
 
 def make_row(arguments: argparse.Namespace, name: str, found: Sequence[tuple[Split, Plan, Path]]) -> dict[str, Any]:
     """All that is known of a system, from the files it left."""
-    scores = pooled([read_scores(folder / "scores.json") for _, _, folder in found])
+    scores = pooled([read_scores(folder / SCORES_FILE) for _, _, folder in found])
     times = [read_json(folder / "prediction.json") for _, _, folder in found]
     split, plan, _ = found[0]
     trained = list(share_minutes(plan, answering(plan, name), 1.0))
@@ -288,9 +288,9 @@ def pooled(scores: Sequence[Scores]) -> Scores:
 def stage_facts(split: Split, plan: Plan, name: str) -> dict[str, Any]:
     """What the training of a stage was, from its models and their logs."""
     stage = plan.stages[name]
-    folders = sorted(split.workspace.stage_folder(plan, name).glob("fold_*"))
+    folders = split.workspace.fold_folders(plan, name)
     models = [read_model(folder) for folder in folders]
-    rows = [json.loads(line) for folder in folders for line in (folder / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for folder in folders for line in (folder / LOG).read_text().splitlines()]
     iterations = [round(float(model.trained["iterations"] or 0)) for model in models]
     stepping = sum(row["seconds"] - row["validation_seconds"] for row in rows)
     waiting = sum(row["data_wait"] * (row["seconds"] - row["validation_seconds"]) for row in rows)

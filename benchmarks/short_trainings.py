@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 import autoseg
+from autoseg.inference.model import LOG
 from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.preprocessing import open_prepared
@@ -48,7 +49,7 @@ def main() -> None:
         for name, (optimizer, mirror) in VARIANTS.items():
             job = make_job(vary(plan, optimizer, mirror, arguments.iterations), workspace, Path(temporary) / name)
             fit(job)
-            for row in map(json.loads, (job.folder / "log.jsonl").read_text().splitlines()):
+            for row in map(json.loads, (job.folder / LOG).read_text().splitlines()):
                 dice = " ".join(f"{target} {value:.3f}" for target, value in row["dice"].items())
                 print(f"{name:36} {(row['epoch'] + 1) * EPOCH:5} iterations  {dice}", flush=True)
 

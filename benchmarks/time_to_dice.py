@@ -23,7 +23,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 import autoseg
+from autoseg.inference.model import DESCRIPTION
 from autoseg.networks import build_network, count_parameters
+from autoseg.workflow.trained import SCORES
 
 matplotlib.use("Agg")
 
@@ -78,8 +80,8 @@ def read_run(arguments: argparse.Namespace, contender: str, minutes: float) -> d
     plan = workspace.read_plan(plan_name(contender, minutes))
     stage = plan.stages[arguments.stage]
     folder = workspace.fold_folder(plan, arguments.stage, arguments.fold)
-    model = json.loads((folder / "model.json").read_text())
-    scores = json.loads((folder / "validation" / "scores.json").read_text())
+    model = json.loads((folder / DESCRIPTION).read_text())
+    scores = json.loads((folder / SCORES).read_text())
     network = build_network(stage.network, len(plan.dataset.channels), plan.dataset.labels.outputs)
     return {
         "contender": contender,
