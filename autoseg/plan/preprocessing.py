@@ -94,7 +94,7 @@ class Preprocessing(Frozen):
     axis_order: tuple[int, int, int] = (0, 1, 2)
     spacing_mm: VoxelSize | None = None
     resize_to: tuple[SliceVoxels, SliceVoxels] | None = None
-    normalisation: tuple[Normalisation, ...]
+    normalisation: tuple[Normalisation, ...] = Field(min_length=1)
     image_order: int = Field(default=3, ge=0, le=5)
     coarse_axis_order: int = Field(default=0, ge=0, le=5)
     label_order: Literal[0, 1] = 1

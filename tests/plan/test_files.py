@@ -135,6 +135,11 @@ FAULTS = [
         "plan: stages.2d.preprocessing.normalisation has 2 entries for 1 channel",
     ),
     (
+        "stages.2d.preprocessing.normalisation",
+        [],
+        "stages.2d.preprocessing.normalisation: must have 1 entry or more (found [])",
+    ),
+    (
         "stages.2d.preprocessing.normalisation.0",
         {"kind": "ct", "lower": -100, "upper": 300, "std": 50},
         "stages.2d.preprocessing.normalisation.0.mean: is missing",
