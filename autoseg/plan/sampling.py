@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from autoseg.frozen import Frozen
+from autoseg.plan.preprocessing import MOST_VOXELS
+
+MOST_OF_A_BATCH = 2**40  # voxels: no machine has the memory for them
+Voxels = Annotated[int, Field(gt=0, le=MOST_VOXELS)]
 
 
 class SlidingGrid(Frozen):
@@ -49,11 +54,20 @@ class Sampling(Frozen):
             With a grid the foreground fraction must be 0.
     """
 
-    patch_size: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3)
+    patch_size: tuple[Voxels, ...] = Field(min_length=2, max_length=3)
     batch_size: int = Field(ge=1, le=2**20)
     foreground_fraction: float = Field(default=0.33, ge=0, le=1)
     foreground: Literal["by_case", "by_label", "by_slice"] = "by_case"
     grid: SlidingGrid | None = None
+
+    @model_validator(mode="after")
+    def _fits_some_machine(self) -> Sampling:
+        if self.batch_size * math.prod(self.patch_size) > MOST_OF_A_BATCH:
+            raise ValueError(
+                f"a batch of {self.batch_size} patches of {list(self.patch_size)} voxels fits no machine; give a "
+                "smaller patch_size or batch_size"
+            )
+        return self
 
     @model_validator(mode="after")
     def _centred_or_in_a_grid(self) -> Sampling:

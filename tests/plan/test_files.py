@@ -191,6 +191,12 @@ FAULTS = [
         [0, 4],
         "stages.2d.sampling.patch_size.0: must be greater than 0 (found 0)",
     ),
+    (
+        "stages.2d.sampling",
+        {"patch_size": [32768, 32768], "batch_size": 4096},
+        "stages.2d.sampling: a batch of 4096 patches of [32768, 32768] voxels fits no machine; give a smaller "
+        "patch_size or batch_size",
+    ),
     # networks
     (
         "stages.2d.network.features",
@@ -548,6 +554,8 @@ def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
         "training.seed=1180591620717411303424",
         "training.epochs=1000000000000000000000",
         "sampling.batch_size=1125899906842624",
+        "sampling.patch_size=[1000000,1000000]",
+        "sampling.patch_size.0=1000000000000000000000000000000",
         "network.features=[4,99999999999]",
     ],
 )
