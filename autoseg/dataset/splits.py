@@ -7,6 +7,7 @@ Goes out: (training, validation) case names a fold.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def read_splits(folder: Path, names: Collection[str]) -> Splits | None:
 
     Raises:
         DatasetError: the file is not a list of splits, names a case that the dataset lacks, or
-            has a case in both halves of a fold.
+            has a case twice in a fold.
     """
     file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
     if file is None:
@@ -48,6 +49,8 @@ def _fold(file: Path, number: int, fold: Any, names: set[str]) -> tuple[tuple[st
         raise DatasetError(
             f"{file}: fold {number} names {quoted(unknown)}, which the dataset lacks. Correct the file or remove it."
         )
+    if twice := sorted({one for half in (training, validation) for one, other in pairwise(half) if one == other}):
+        raise DatasetError(f"{file}: fold {number} lists {quoted(twice)} twice in one half. Keep each case once.")
     if shared := sorted(set(training) & set(validation)):
         raise DatasetError(
             f"{file}: fold {number} has {quoted(shared)} in both halves; its score would be flattered. "

@@ -37,6 +37,8 @@ def test_no_file_no_splits(tmp_path):
         ([{"train": ["a"], "val": [2]}], "fold 0 must list case names under 'train' and under 'val'."),
         ([{"train": ["a", "x"], "val": ["y"]}], "fold 0 names 'x', 'y', which the dataset lacks. Correct the file or"),
         ([{"train": list("defghij"), "val": ["a"]}], "fold 0 names 'd', 'e', 'f', 'g', 'h' and 2 more, which the"),
+        ([{"train": ["a", "b", "a"], "val": ["c"]}], "fold 0 lists 'a' twice in one half. Keep each case once."),
+        ([{"train": ["a"], "val": ["c", "b", "b", "c"]}], "fold 0 lists 'b', 'c' twice in one half. Keep each case"),
         (
             [{"train": ["a", "b"], "val": ["b", "c"]}],
             "fold 0 has 'b' in both halves; its score would be flattered. Keep each case in one.",
