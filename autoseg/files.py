@@ -80,9 +80,12 @@ def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
 
     Args:
         source: the file.
-        error: the class to raise when the file is absent or is not JSON.
+        error: the class to raise when the file is absent, is no regular file, or is not JSON.
     """
     try:
+    if source.exists() and not source.is_file():  # what nobody writes to would be waited for
+        found = "a folder" if source.is_dir() else "a pipe or a device"
+        raise error(f"{source}: {found}, and a JSON file is needed. Give the path of one.")
         return json.loads(source.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
     except FileNotFoundError:
         raise error(f"{source}: no such file.") from None

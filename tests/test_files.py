@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,18 @@ def test_a_file_that_does_not_hold_what_is_expected(tmp_path: Path, content: str
 
 
 @pytest.mark.parametrize(
+@pytest.mark.parametrize(
+    ("make", "found"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")], ids=["folder", "pipe"]
+)
+def test_json_is_read_from_regular_files(tmp_path: Path, make: Callable[[Path], None], found: str) -> None:
+    """Nobody writes to the pipe, so reading it would not end."""
+    source = tmp_path / "data.json"
+    make(source)
+    with pytest.raises(DatasetError) as refused:
+        read_json(source, DatasetError)
+    assert str(refused.value) == f"{source}: {found}, and a JSON file is needed. Give the path of one."
+
+
     ("first", "second", "equal"),
     [
         ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}, True),

@@ -31,6 +31,8 @@ def read_plan(path: str | Path) -> Plan:
             message names each field at fault.
     """
     path = Path(path)
+    if path.is_dir():
+        raise PlanError(f"{path}: a folder; give the file of a plan, such as {path / 'plans' / 'default.json'}.")
     data = read_json(path, PlanError)
     if not isinstance(data, dict) or data.get("format") != 1:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__

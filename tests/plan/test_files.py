@@ -69,6 +69,13 @@ def test_files_that_are_no_plan(tmp_path, content, message):
     assert str(refused.value) == message.format(path=path)
 
 
+def test_a_folder_is_no_plan(tmp_path):
+    with pytest.raises(PlanError) as refused:
+        read_plan(tmp_path)
+    example = tmp_path / "plans" / "default.json"
+    assert str(refused.value) == f"{tmp_path}: a folder; give the file of a plan, such as {example}."
+
+
 RESIDUAL = {
     "kind": "residual_encoder_unet",
     "features": [4, 8],
