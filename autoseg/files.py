@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -82,15 +83,32 @@ def read_json(source: Path, error: type[AutosegError] = AutosegError) -> Any:
         source: the file.
         error: the class to raise when the file is absent, is no regular file, or is not JSON.
     """
-    try:
     if source.exists() and not source.is_file():  # what nobody writes to would be waited for
         found = "a folder" if source.is_dir() else "a pipe or a device"
         raise error(f"{source}: {found}, and a JSON file is needed. Give the path of one.")
-        return json.loads(source.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
+    try:
+        return parse_json(source.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
     except FileNotFoundError:
         raise error(f"{source}: no such file.") from None
     except (ValueError, RecursionError) as problem:
         raise error(f"{source}: not a JSON file ({problem}). Mend it or remove it.") from None
+    except AutosegError as problem:
+        raise error(f"{source}: {problem}") from None
+
+
+def parse_json(text: str) -> Any:
+    """JSON → data.
+
+    Raises:
+        AutosegError: an object has two values of one name, of which only one would count.
+        ValueError: it is not JSON.
+        RecursionError: its brackets have no end.
+
+    >>> parse_json('{"batch_size": 2, "batch_size": 8}')
+    Traceback (most recent call last):
+    autoseg.errors.AutosegError: 'batch_size' is given twice. Keep one of the two.
+    """
+    return json.loads(text, object_pairs_hook=_each_name_once)
 
 
 def read_frozen(kind: type[Kind], source: Path, error: type[AutosegError], what: str, remedy: str) -> Kind:
@@ -117,6 +135,14 @@ def content_hash(data: Any) -> str:
     """
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise AutosegError(f"'{name}' is given twice. Keep one of the two.")
+    return found
 
 
 @cache  # once a process: a folder of thousands of cases is not listed for each of them

@@ -76,6 +76,7 @@ def test_json_has_no_nan(tmp_path: Path, value: float) -> None:
         (None, r"data\.json: no such file\."),
         (b"{", r"data\.json: not a JSON file \(.*line 1 column 2.*\)\. Mend it or remove it\."),
         (b"\xff", r"data\.json: not a JSON file"),
+        (b'[{"a": {"b": 1, "c": 2, "b": 1}}]', r"data\.json: 'b' is given twice\. Keep one of the two\.$"),
     ],
 )
 def test_unreadable_json(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -109,7 +110,6 @@ def test_a_file_that_does_not_hold_what_is_expected(tmp_path: Path, content: str
 
 
 @pytest.mark.parametrize(
-@pytest.mark.parametrize(
     ("make", "found"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")], ids=["folder", "pipe"]
 )
 def test_json_is_read_from_regular_files(tmp_path: Path, make: Callable[[Path], None], found: str) -> None:
@@ -121,6 +121,7 @@ def test_json_is_read_from_regular_files(tmp_path: Path, make: Callable[[Path], 
     assert str(refused.value) == f"{source}: {found}, and a JSON file is needed. Give the path of one."
 
 
+@pytest.mark.parametrize(
     ("first", "second", "equal"),
     [
         ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}, True),

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from autoseg.errors import PlanError
-from autoseg.files import read_json, write_text
+from autoseg.errors import AutosegError, PlanError
+from autoseg.files import parse_json, read_json, write_text
 from autoseg.frozen import fault_in_words
 from autoseg.plan.plan import Decision, Plan
 from autoseg.plan.text import as_text
@@ -104,7 +104,9 @@ def with_settings(plan: Plan, settings: Sequence[str]) -> Plan:
         if not equals or not path:
             raise PlanError(f"--set {setting}: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50")
         try:
-            value = json.loads(text)
+            value = parse_json(text)
+        except AutosegError as problem:
+            raise PlanError(f"--set {setting}: {problem}") from None
         except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, brackets without end
             value = text
         for full_path in _expanded(path, plan):

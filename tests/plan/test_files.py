@@ -411,6 +411,11 @@ def test_all_stages_at_once(data):
             "--set stages.2d.training.epochs.x: stages.2d.training.epochs has no 'x'.",
         ),
         ("epochs", "--set epochs: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
+        (
+            'stages.2d.sampling={"patch_size":[16,24],"batch_size":2,"batch_size":8}',
+            '--set stages.2d.sampling={"patch_size":[16,24],"batch_size":2,"batch_size":8}: '
+            "'batch_size' is given twice. Keep one of the two.",
+        ),
         ("=50", "--set =50: expected PATH=VALUE, as in stages.3d_fullres.training.epochs=50"),
         (
             "dataset.name=a=b",  # only the first = parts path from value
