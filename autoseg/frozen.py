@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 # Of pydantic's kinds of errors those that it tells in Python's words.
 _WORDS = {
@@ -36,6 +36,16 @@ class Frozen(BaseModel):
     """Immutable, and strict about its fields; NaN and infinity are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if isinstance(value, bool) and name in cls.model_fields:
+                wanted = cls.model_fields[name].annotation
+                if {int, float} & {wanted, *get_args(wanted)}:
+                    raise ValueError(f"{name} must be a number (found {json.dumps(value)})")
+        return data
 
 
 def first_fault(invalid: ValidationError) -> str:

@@ -54,8 +54,11 @@ def _known_preset(name: str | None) -> str | None:
 def _plan_name(name: str) -> str:
     from autoseg.plan import plan_schema
 
-    if not re.search(plan_schema()["properties"]["name"]["pattern"], name):
-        raise typer.BadParameter(f"'{name}' cannot be a plan's name: use letters, digits and . _ -")
+    rule = plan_schema()["properties"]["name"]
+    if not re.search(rule["pattern"], name) or len(name) > rule["maxLength"]:
+        raise typer.BadParameter(
+            f"'{name}' cannot be a plan's name: use letters, digits and . _ -, {rule['maxLength']} at most"
+        )
     return name
 
 

@@ -29,7 +29,8 @@ def _checked(over: Any) -> Any:
 
 
 Over = Annotated[Literal["foreground", "all"] | tuple[str | tuple[str, ...], ...], BeforeValidator(_checked)]
-Weights = dict[str, Annotated[float, Field(ge=0)]]
+MOST_WEIGHT = 1e6
+Weights = dict[str, Annotated[float, Field(ge=0, le=MOST_WEIGHT)]]
 
 
 class Term(Frozen):
@@ -41,7 +42,7 @@ class Term(Frozen):
     """
 
     kind: str
-    weight: float = 1.0
+    weight: float = Field(default=1.0, gt=0, le=MOST_WEIGHT)
     weights: Weights = {}
 
 

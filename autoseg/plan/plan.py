@@ -231,6 +231,17 @@ class Plan(Frozen):
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
+    def _folders_differ(self) -> Plan:
+        seen: dict[str, str] = {}
+        for name in self.stages:
+            if (same := seen.setdefault(name.lower(), name)) != name:
+                raise ValueError(
+                    f"stages.{same} and stages.{name} have one name but for upper case, and some disks would keep them "
+                    "in one folder; call one otherwise"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _previous_stages_fit(self) -> Plan:
         previous = {name: stage.previous for name, stage in self.stages.items()}
         for fault in unfit_previous(previous, self.dataset.labels):

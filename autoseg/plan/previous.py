@@ -9,9 +9,13 @@ from pydantic import Field, model_validator
 
 from autoseg.dataset.labels import Labels
 from autoseg.frozen import Frozen
+from autoseg.geometry import FINEST_MM
+from autoseg.plan.preprocessing import MOST_MM
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # becomes the name of a file or folder
-Millimetres = Annotated[float, Field(gt=0)]
+MOST_INTENSITY = 1e9  # what lies beyond is a slip of the keyboard
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]  # of a file or folder
+Millimetres = Annotated[float, Field(ge=FINEST_MM, le=MOST_MM)]
 
 
 class CropAround(Frozen):
@@ -24,7 +28,7 @@ class CropAround(Frozen):
 
     kind: Literal["margin"] = "margin"
     labels: tuple[str, ...] = ()
-    margin_mm: float = Field(default=20.0, ge=0)
+    margin_mm: float = Field(default=20.0, ge=0, le=MOST_MM)
 
 
 class CropFixed(Frozen):
@@ -50,7 +54,7 @@ class Mask(Frozen):
     """
 
     labels: tuple[str, ...] = ()
-    value: float
+    value: float = Field(ge=-MOST_INTENSITY, le=MOST_INTENSITY)
 
 
 Crop = Annotated[CropAround | CropFixed, Field(discriminator="kind")]

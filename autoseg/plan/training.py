@@ -12,13 +12,14 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 MOST = 10**9  # epochs, or iterations in one: more is a slip of the keyboard
 LEAST_MINUTES = 0.01  # so is less: a step takes about as long
+Rate = Annotated[float, Field(gt=0, le=100)]
 
 
 class SGD(Frozen):
     """Stochastic gradient descent with Nesterov momentum."""
 
     kind: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: Rate = 0.01
     momentum: float = Field(default=0.99, ge=0, lt=1)
     weight_decay: float = Field(default=3e-5, ge=0)
 
@@ -27,7 +28,7 @@ class Adam(Frozen):
     """Adam (doi:10.48550/arXiv.1412.6980) with weight decay as an L2 penalty: it is a part of the gradient."""
 
     kind: Literal["adam"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: Rate = 1e-3
     weight_decay: float = Field(default=0.0, ge=0)
 
 
@@ -35,7 +36,7 @@ class AdamW(Frozen):
     """Adam with decoupled weight decay (doi:10.48550/arXiv.1711.05101): learns fast in few iterations."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: Rate = 2e-3
     weight_decay: float = Field(default=3e-5, ge=0)
 
 

@@ -30,7 +30,7 @@ from autoseg.files import read_frozen, write_json
 from autoseg.frozen import Frozen
 from autoseg.geometry import Shape
 from autoseg.parallel import map_items
-from autoseg.phrases import by
+from autoseg.phrases import by, percent
 from autoseg.plan.preprocessing import Preprocessing
 from autoseg.plan.previous import CropFixed, Previous
 from autoseg.preprocessing.arrays import write_array
@@ -144,9 +144,9 @@ def report_lost(cases: Sequence[PreparedCase], refining: Refining) -> None:
         severe = share > WORTH_A_WARNING
         logger.log(
             logging.WARNING if severe else logging.INFO,
-            "%sof the true labels, %.2g %% lie outside of what %s leaves (%s).%s",
+            "%sof the true labels, %s lie outside of what %s leaves (%s).%s",
             "warning: " * severe,
-            100 * share,
+            percent(share),
             stage,
             told,
             fitting,

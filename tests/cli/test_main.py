@@ -95,6 +95,7 @@ def test_looking_at_data_and_at_what_is_done_needs_no_torch(kidneys, tmp_path):
         (["train", "a", "--device", "tpu"], "'tpu' is none of auto, cpu, cuda, mps"),
         (["plan", "a", "--name", "../mine"], "'../mine' cannot be a plan's name: use letters, digits and . _ -"),
         (["train", "a", "--plan", "a/b"], "'a/b' cannot be a plan's name"),
+        (["plan", "a", "--name", 101 * "x"], "cannot be a plan's name: use letters, digits and . _ -, 100 at most"),
         (["train", "a", "--fold", "first"], "Invalid value for --fold: 'first' is neither a number nor 'all'"),
         (["run", "a", "--folds", "0,first"], "Invalid value for --folds: 'first' is neither a number nor 'all'"),
         (["run", "a", "--folds", "0,,1"], "Invalid value for --folds: '' is neither a number nor 'all'"),

@@ -109,6 +109,13 @@ FAULTS = [
         {"precision": "float64"},
         "stages.2d.training.precision: must be 'float32', 'bfloat16' or 'float16' (found \"float64\")",
     ),
+    ("stages.2d.training", {"epochs": True}, "stages.2d.training: epochs must be a number (found true)"),
+    ("stages.2d.training", {"minutes": False}, "stages.2d.training: minutes must be a number (found false)"),
+    (
+        "stages.2d.optimizer",
+        {"kind": "adam", "learning_rate": 1e300},
+        "stages.2d.optimizer.learning_rate: must be less than or equal to 100 (found 1e+300)",
+    ),
     ("stages.2d.sampling", {"patch_size": [16, 24]}, "stages.2d.sampling.batch_size: is missing"),
     (
         "stages.2d.sampling.patch_size",
@@ -263,6 +270,7 @@ FAULTS = [
         [{"kind": "dice", "smooth": -1}],
         "stages.2d.loss.0.smooth: must be greater than or equal to 0 (found -1)",
     ),
+    ("stages.2d.loss.1.weight", -1, "stages.2d.loss.1.weight: must be greater than 0 (found -1)"),
     ("stages.2d.loss", [], "stages.2d.loss: must have 1 entry or more (found [])"),
     # augmentation
     (
@@ -299,6 +307,7 @@ FAULTS = [
     ),
     # the whole
     ("name", "../other", "name: must match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$' (found \"../other\")"),
+    ("name", 101 * "x", f'name: must have at most 100 characters (found "{79 * "x"})'),
     (
         "dataset.labels",
         {"values": {"background": 0, "kidney": 1, "tumour": 1}},
@@ -319,6 +328,12 @@ def test_what_is_said_of_a_fault(data, path, value, line):
     with pytest.raises(PlanError) as refused:
         check_plan(data, "plan.json")
     assert str(refused.value) == f"plan.json: the plan breaks one rule\n  {line}"
+
+
+def test_stages_whose_folders_are_one_where_case_does_not_count(data):
+    data["stages"]["2D"] = data["stages"]["2d"]
+    with pytest.raises(PlanError, match=r"stages\.2d and stages\.2D have one name but for upper case"):
+        check_plan(data, "plan.json")
 
 
 def test_every_fault_has_its_line(data):

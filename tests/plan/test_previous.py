@@ -68,8 +68,16 @@ def test_all_three_ways_together(cascade):
             "stages.second.previous.crop.margin_mm: must be greater than or equal to 0 (found -1)",
         ),
         (
+            'stages.second.previous.crop={"kind":"margin","margin_mm":true}',
+            "stages.second.previous.crop: margin_mm must be a number (found true)",
+        ),
+        (
+            'stages.second.previous.mask={"value":-1e300}',
+            "stages.second.previous.mask.value: must be greater than or equal to -1000000000 (found -1e+300)",
+        ),
+        (
             'stages.second.previous.crop={"kind":"box","size_mm":[10,0,10]}',
-            "stages.second.previous.crop.size_mm.1: must be greater than 0 (found 0)",
+            "stages.second.previous.crop.size_mm.1: must be greater than or equal to 0.000001 (found 0)",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_what_is_lost_is_reported(prepare, tmp_path, caplog):
     assert [(record.levelname, record.message) for record in caplog.records] == [
         (
             "WARNING",
-            "warning: of the true labels, 12 % lie outside of what first leaves (kidney 16 of 128 voxels). A box of "
+            "warning: of the true labels, 12.5 % lie outside of what first leaves (kidney 16 of 128 voxels). A box of "
             "4.0 × 4.0 × 6.0 mm holds all.",
         )
     ]
