@@ -60,6 +60,21 @@ def atomic_path(target: Path, suffix: str = "", durable: bool = True) -> Iterato
         temporary.unlink(missing_ok=True)
 
 
+def check_place(path: Path, example: str, error: type[AutosegError] = AutosegError) -> None:
+    """Refuses a path at which no file can be written. Better told before an hour of work than after.
+
+    Args:
+        path: to write to.
+        example: of a file's name, for the message.
+        error: the class to raise.
+    """
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    if path.name and above.is_file():
+        raise error(f"{above}: a file, and a folder is needed there. Give another name.")
+    if not path.name or path.is_dir() or not above.is_dir():
+        raise error(f"{path}: not a place for a file. Give the name of a file, such as {example}.")
+
+
 def write_bytes(target: Path, content: bytes, durable: bool = True) -> None:
     """Writes a file atomically."""
     with atomic_path(target, durable=durable) as temporary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,7 +25,7 @@ def evaluate(
         typer.Option("-o", "--output", metavar="scores.json", help="Writes all scores there, and a CSV beside it."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(metavar="MM", callback=_at_least_zero, help="Of surface Dice: how far is near enough.")
+        float, typer.Option(metavar="MM", callback=_millimetres, help="Of surface Dice: how far is near enough.")
     ] = 2.0,
     missing: Annotated[
         Missing,
@@ -50,12 +49,12 @@ def evaluate(
     regions = dict(_region(text) for text in region or ())
     if len(regions) < len(region or ()):
         raise typer.BadParameter("two regions have one name", param_hint="--region")
-    from autoseg.evaluation import check_name
+    from autoseg.evaluation import check_target
     from autoseg.evaluation import evaluate as score
     from autoseg.reporting import score_table
 
     if output:
-        check_name(output)
+        check_target(output)
     truth, labels = _references(predictions, references)
     scores = score(predictions, truth, labels, jobs, progress, tolerance, missing, regions)
     show(score_table(scores))
@@ -101,7 +100,9 @@ def _region(text: str) -> tuple[str, tuple[int, ...]]:
     return name.strip(), tuple(map(int, numbers))
 
 
-def _at_least_zero(number: float) -> float:
-    if not 0 <= number < math.inf:
-        raise typer.BadParameter(f"{number:g} is not a number of mm, 0 or more")
-    return number
+def _millimetres(number: float) -> float:
+    from autoseg.evaluation.scores import MOST_TOLERANCE_MM
+
+    if not 0 <= number <= MOST_TOLERANCE_MM:
+        raise typer.BadParameter(f"{number:g} is not a number of mm, 0 or more and {MOST_TOLERANCE_MM:g} at most")
+    return abs(number)  # not -0

@@ -81,8 +81,14 @@ def _from_table(file: Path, column: str, names: Sequence[str]) -> dict[str, str]
         with file.open(newline="", encoding="utf-8-sig") as opened:
             header = opened.readline()
             opened.seek(0)
-            rows = list(csv.reader(opened, delimiter=max(SEPARATORS, key=header.count)))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+            reader = csv.reader(opened, delimiter=max(SEPARATORS, key=header.count))
+            rows = list(reader)
+    except csv.Error as problem:
+        raise DatasetError(
+            f"{file}: cannot be read as a table (line {reader.line_num}: {problem}). Correct the table; a quotation "
+            "mark may be missing."
+        ) from None
+    except (OSError, UnicodeDecodeError) as problem:
         raise DatasetError(f"{file}: cannot be read as a table ({problem}). Give a CSV file in UTF-8.") from None
     columns = [title.strip() for title in rows[0]] if rows else []
     if column not in columns[1:]:

@@ -238,6 +238,11 @@ def _integers(label_map: NDArray[Any], path: Path) -> NDArray[np.integer]:
     with np.errstate(invalid="ignore"):
         whole = label_map.astype(np.int32)
     wrong = label_map[whole != label_map]  # NaN and infinity, too, equal no integer
+    if wrong.size and float(wrong[0]).is_integer():
+        raise DatasetError(
+            f"{path}: the label map holds {wrong[0]:g}, which is too large for a label. "
+            "Give labels numbers of 32 bits, there and in dataset.json, and store integers."
+        )
     if wrong.size:
         raise DatasetError(
             f"{path}: the label map holds {wrong[0]:g}, which is not a whole number ({wrong.size} "

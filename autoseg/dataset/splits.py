@@ -31,13 +31,18 @@ def read_splits(folder: Path, names: Collection[str]) -> Splits | None:
         DatasetError: the file is not a list of splits, names a case that the dataset lacks, or
             has a case twice in a fold.
     """
-    file = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    file = find_splits(folder)
     if file is None:
         return None
     content = read_json(file, DatasetError)
     if not isinstance(content, list) or not content:
         raise DatasetError(f'{file}: must hold a list of folds, [{{"train": ["…"], "val": ["…"]}}, …].')
     return tuple(_fold(file, number, fold, set(names)) for number, fold in enumerate(content))
+
+
+def find_splits(folder: Path) -> Path | None:
+    """The file that holds the splits of a dataset, or None where it brings none."""
+    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
 
 
 def _fold(file: Path, number: int, fold: Any, names: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

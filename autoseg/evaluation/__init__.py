@@ -7,14 +7,14 @@ target of every case, their means with intervals, and the files that hold them.
 from autoseg.evaluation.case import measure_case
 from autoseg.evaluation.evaluate import evaluate, label_maps
 from autoseg.evaluation.measures import Measures
-from autoseg.evaluation.scores import SCORES_FILE, Scores, check_name, read_scores
+from autoseg.evaluation.scores import SCORES_FILE, Scores, check_target, read_scores
 from autoseg.evaluation.targets import scored_targets
 
 __all__ = [
     "SCORES_FILE",
     "Measures",
     "Scores",
-    "check_name",
+    "check_target",
     "evaluate",
     "label_maps",
     "measure_case",

@@ -5,7 +5,6 @@ Comes in: predicted and true label maps on disk, paired by name. Goes out: `Scor
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from autoseg.dataset.mismatch import Part, describe_mismatch
 from autoseg.errors import DatasetError
 from autoseg.evaluation.case import measure_case
 from autoseg.evaluation.measures import Measures
-from autoseg.evaluation.scores import TOLERANCE_MM, Scores
+from autoseg.evaluation.scores import MOST_TOLERANCE_MM, TOLERANCE_MM, Scores
 from autoseg.evaluation.targets import scored_targets
 from autoseg.geometry import Grid
 from autoseg.parallel import map_items
@@ -65,7 +64,7 @@ def evaluate(
         labels: what the values in both mean.
         processes: how many; None takes one a core.
         progress: told of every scored case.
-        tolerance_mm: of surface Dice, 0 or more.
+        tolerance_mm: of surface Dice, 0 to `MOST_TOLERANCE_MM`.
         missing: what a reference without a prediction is: an "error"; scored as if nothing was found, "empty"; left
             out and listed in `Scores.unpredicted`, "skip".
         regions: name → values, unions of labels to score besides those of `labels`.
@@ -74,10 +73,10 @@ def evaluate(
         DatasetError: a folder is absent or holds no label map, a prediction has no reference or a reference no
             prediction, the two maps of a case lie on different grids, one holds a value that is no label, a region
             is not one of labels.
-        ValueError: the tolerance is negative, or not a number.
+        ValueError: the tolerance is negative, too large, or not a number.
     """
-    if not 0 <= tolerance_mm < math.inf:
-        raise ValueError(f"tolerance of {tolerance_mm} mm; it must be 0 or more")
+    if not 0 <= tolerance_mm <= MOST_TOLERANCE_MM:
+        raise ValueError(f"tolerance of {tolerance_mm} mm; it must be 0 or more, and {MOST_TOLERANCE_MM:g} at most")
     targets = scored_targets(labels, regions)
     pairs, unpredicted = _pairs(predictions, references, missing)
     score = partial(_score, labels=labels, targets=targets, tolerance_mm=tolerance_mm)

@@ -23,7 +23,7 @@ from autoseg.evaluation.intervals import (
     resampled_means,
 )
 from autoseg.evaluation.measures import DEFINITIONS, Measures
-from autoseg.files import read_json, write_json, write_text
+from autoseg.files import check_place, read_json, write_json, write_text
 from autoseg.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SCORES_FILE = "scores.json"  # the usual name
 TOLERANCE_MM = 2.0  # of surface Dice, where nobody says
+MOST_TOLERANCE_MM = 1e6  # more is a slip of the keyboard
 CONVENTIONS = {
     "cases": "A target that neither the prediction nor the reference of a case holds counts for no measure there: "
     "null. One that only the prediction holds, or only the reference, counts: with 0, or as the measure says.",
@@ -131,9 +132,9 @@ class Scores(Frozen):
         """Writes `path`, which must end in .json, and the table beside it, ending in .csv.
 
         Raises:
-            AutosegError: the path does not end in .json.
+            AutosegError: the path does not end in .json, or no file can be there.
         """
-        check_name(path)
+        check_target(path)
         overall, means = self.overall(), self.means()
         derived = {
             "mean": overall.mean,
@@ -156,14 +157,17 @@ class Scores(Frozen):
         return np.array(rows, dtype=np.float64)
 
 
-def check_name(path: Path) -> None:
-    """Refuses a name that is not one of a JSON file. Better told before an hour of scoring than after.
+def check_target(path: Path) -> None:
+    """Refuses a place where scores cannot be written.
 
     Raises:
-        AutosegError: it does not end in .json.
+        AutosegError: its name does not end in .json; it, or the table's beside it, is a folder; or a part of the path
+            is a file.
     """
     if path.suffix != ".json":
         raise AutosegError(f"{path}: scores are written as JSON. Give a name that ends in .json.")
+    for file in (path, path.with_suffix(".csv")):
+        check_place(file, SCORES_FILE)
 
 
 def read_scores(path: Path) -> Scores:

@@ -22,7 +22,7 @@ def scored_targets(labels: Labels, regions: Mapping[str, Sequence[int]] | None =
         regions: name → values, unions of labels to score besides.
 
     Raises:
-        DatasetError: a region asked for holds no value, or one that is no label, or has the name of another target.
+        DatasetError: a region asked for holds no value, or one that is no label; its name is taken, or is not one line.
 
     >>> scored_targets(Labels(values={"background": 0, "kidney": 1, "tumour": 2}), {"both": (1, 2)})
     {'kidney': (1,), 'tumour': (2,), 'both': (1, 2)}
@@ -48,6 +48,10 @@ def _checked(
             f"region '{name}' {found}; a region consists of labels other than the background "
             f"({labels.described()}). Correct its values."
         )
+    if not name.isprintable():
+        raise DatasetError(f"region {name!r}: a name is one line of printable characters. Call it something else.")
+    if name == "mean" or labels.values.get(name) == 0:
+        raise DatasetError(f"region '{name}': in scores this name means something else. Call it something else.")
     if name in targets:
         raise DatasetError(f"region '{name}': something of this name is scored already. Call it something else.")
     return tuple(values)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from autoseg.errors import AutosegError, PlanError
-from autoseg.files import parse_json, read_json, write_text
+from autoseg.files import check_place, parse_json, read_json, write_text
 from autoseg.frozen import fault_in_words
 from autoseg.plan.plan import Decision, Plan
 from autoseg.plan.text import as_text
@@ -53,11 +53,7 @@ def check_target(path: Path) -> None:
     Raises:
         PlanError: a folder, a device, or a file that is no plan is there; or a part of the path is a file.
     """
-    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
-    if path.name and above.is_file():
-        raise PlanError(f"{above}: a file, and a folder is needed there. Give another name.")
-    if not path.name or path.is_dir() or not above.is_dir():
-        raise PlanError(f"{path}: not a place for a file. Give the name of a file, such as plan.json.")
+    check_place(path, "plan.json", PlanError)
     if not path.exists():
         return
     try:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from autoseg.dataset import Dataset, Fold
 from autoseg.dataset.balanced_folds import balanced_folds, balanced_parts, label_volumes
 from autoseg.dataset.groups import must_not_leak, read_groups
+from autoseg.dataset.splits import find_splits
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.phrases import counted
 from autoseg.progress import Progress, silent
@@ -73,7 +74,7 @@ def record_asked_folds(
     if dataset.splits is not None:
         for option in ["--stratify"] * stratify + ["--split"] * (split is not None):
             raise DatasetError(f"{dataset.path}: brings splits of its own. Remove them, or leave out {option}.")
-        must_not_leak([Fold(*halves) for halves in dataset.splits], groups, dataset.path)
+        must_not_leak([Fold(*halves) for halves in dataset.splits], groups, find_splits(dataset.path) or dataset.path)
         return dataset
     volumes = label_volumes(dataset, processes, progress) if stratify else None
     asked = {"group_by": group_by, "stratify": stratify}

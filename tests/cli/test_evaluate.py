@@ -69,6 +69,7 @@ def test_tolerance_and_region(autoseg, folders):
     ("options", "message"),
     [
         (["--tolerance", "-1"], "-1 is not a number of mm, 0 or more"),
+        (["--tolerance", "1e308"], "1e+308 is not a number of mm, 0 or more and 1e+06 at most"),
         (["--tolerance", "nan"], "nan is not a number of mm, 0 or more"),
         (["--missing", "ignore"], "'ignore' is not one of 'error', 'empty', 'skip'"),
         (["--region", "both"], "'both' is not NAME=VALUE,VALUE,…, such as organ=1,2"),
@@ -76,6 +77,7 @@ def test_tolerance_and_region(autoseg, folders):
         (["--region", "both=1,x"], "'both=1,x' is not NAME=VALUE,VALUE,…"),
         (["--region", "both=1", "--region", "both=1,2"], "Invalid value for --region: two regions have one name"),
         (["--region", "both=1,3"], "region 'both' holds 3; a region consists of labels other than the background"),
+        (["--region", "mean=1,2"], "region 'mean': in scores this name means something else."),
         (["--region", "kidney=1,2"], "region 'kidney': something of this name is scored already."),
     ],
 )
@@ -83,3 +85,18 @@ def test_options_that_make_no_sense(autoseg, folders, options, message):
     ran, scores = evaluate(autoseg, folders, *options)
     assert (ran.code, scores) == (2, None)
     assert message in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_a_tolerance_of_minus_nothing_is_none(autoseg, folders):
+    ran, scores = evaluate(autoseg, folders, "--missing", "skip", "--tolerance", "-0.0")
+    assert ran.code == 0
+    assert "Surface Dice within 0 mm." in ran.out
+    assert str(scores.tolerance_mm) == "0.0"
+
+
+def test_a_place_for_scores_is_looked_at_before_scoring(autoseg, folders, monkeypatch):
+    monkeypatch.setattr("autoseg.evaluation.evaluate", None)  # calling it would be a TypeError
+    target = folders / "dataset.json" / "scores.json"
+    ran = autoseg("evaluate", folders / "predictions", folders / "labelsTr", "-o", target)
+    assert ran.code == 2
+    assert f"{folders / 'dataset.json'}: a file, and a folder is needed there. Give another name." in ran.err

@@ -83,6 +83,16 @@ def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
         read_groups(f"{tmp_path / 'latin.csv'}:patient", NAMES)
 
 
+def test_a_table_with_an_endless_field(tmp_path: Path) -> None:
+    (tmp_path / "open.csv").write_text('case,patient\n"anna_1,' + 140_000 * "x")
+    with pytest.raises(DatasetError) as raised:
+        read_groups(f"{tmp_path / 'open.csv'}:patient", NAMES)
+    assert str(raised.value) == (
+        f"{tmp_path / 'open.csv'}: cannot be read as a table (line 2: field larger than field limit (131072)). "
+        "Correct the table; a quotation mark may be missing."
+    )
+
+
 def test_folds_that_part_a_group() -> None:
     groups = {"anna_1": "anna", "anna_2": "anna", "bert_1": "bert", "carl_1": "carl"}
     good = Fold(("anna_1", "anna_2"), ("bert_1",))

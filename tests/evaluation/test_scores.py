@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation import Measures, Scores, check_name, read_scores
+from autoseg.evaluation import Measures, Scores, check_target, read_scores
 
 DICE = {
     "a": {"kidney": 0.9, "tumour": None, "cyst": None},
@@ -114,7 +114,7 @@ def test_the_file_says_what_its_numbers_mean(tmp_path: Path) -> None:
 
 
 def test_name_of_the_file(tmp_path: Path) -> None:
-    for refuse in (SCORES.write, check_name):
+    for refuse in (SCORES.write, check_target):
         with pytest.raises(AutosegError, match=r"scores\.csv: scores are written as JSON\. Give a name that ends in"):
             refuse(tmp_path / "scores.csv")
 

@@ -59,6 +59,9 @@ def test_regions_asked_for_come_last() -> None:
         ),
         ({"all": (0, 1)}, r"region 'all' holds 0; .*\(background 0, tumour 2, kidney 1\)\. Correct its values\."),
         ({"none": ()}, "region 'none' holds nothing; a region consists of"),
+        ({"mean": (1, 2)}, "region 'mean': in scores this name means something else. Call it something else."),
+        ({"background": (1,)}, "region 'background': in scores this name means something else."),
+        ({"two\nlines": (1,)}, r"region 'two\\nlines': a name is one line of printable characters."),
         ({"kidney": (1, 2)}, "region 'kidney': something of this name is scored already. Call it something else."),
     ],
 )
