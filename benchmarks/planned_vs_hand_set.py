@@ -14,13 +14,15 @@ With --published each system is trained as long as its paper says and as its pla
 a cross-validation, and its paper's numbers are set beside: for KiTS19 and a GPU.
 
 Nothing else should run on the machine meanwhile. Interrupted, the same command continues; what is done is not done
-again. Writes benchmarks/results/planned_vs_hand_set_DATASET.{json,csv,png,md}.
+again. Writes benchmarks/results/planned_vs_hand_set_DATASET.{json,csv,png,md}, unless no system could be run. Exits
+with 1 if one could not, and with 2, before anything is done, if what is asked for makes no sense.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import time
@@ -38,6 +40,7 @@ from autoseg.cli.display import progress, set_verbosity
 from autoseg.dataset import Fold, generate_kidneys, make_folds
 from autoseg.errors import AutosegError, PlanError, TrainingStopped
 from autoseg.evaluation import SCORES_FILE, Scores, evaluate, read_scores
+from autoseg.evaluation.scores import MOST_TOLERANCE_MM
 from autoseg.files import read_json, write_json
 from autoseg.fingerprint import read_fingerprint
 from autoseg.inference.folder import predict_cases
@@ -45,8 +48,10 @@ from autoseg.inference.model import LOG, read_model
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.team import Team
 from autoseg.networks import build_network, count_parameters
+from autoseg.networks.devices import find_device
 from autoseg.plan import Plan
 from autoseg.plan.shipped import find_plan
+from autoseg.plan.training import LEAST_MINUTES
 from autoseg.workflow.out_of_fold import stages_before
 from autoseg.workflow.pipeline import list_jobs, plan_dataset, run_job
 from autoseg.workflow.planning import plan_in_workspace
@@ -57,6 +62,7 @@ HERE = Path(__file__).resolve().parent
 KITS_LIKE = Path("autoseg-work/kits_like")
 CASCADE = f"{PLANNED}_cascade"
 DEFAULT = [PLANNED, *SYSTEMS]
+MOST_MINUTES = 1e5  # ten weeks; the names of plans have room for these digits
 HALVES, FIFTHS = 2, 5  # models of a stage that others build on, with minutes and without
 
 
@@ -85,14 +91,39 @@ def main() -> None:
     set_verbosity(quiet=False, verbose=False)
     if (arguments.dataset is None) != arguments.kits_like:
         parser.error("give a DATASET, or --kits-like")
+    try:
+        check(arguments)
+    except AutosegError as problem:
+        parser.error(str(problem))
     arguments.dataset = make_kits_like(KITS_LIKE) if arguments.kits_like else arguments.dataset.resolve()
     arguments.workspace = arguments.workspace or Path("autoseg-work/planned_vs_hand_set") / arguments.dataset.name
     if arguments.published:
         arguments.minutes = None
     try:
-        compare(arguments)
+        whole = compare(arguments)
     except (TrainingStopped, KeyboardInterrupt) as stopped:
         sys.exit(f"{stopped or 'stopped'}\nThe same command continues.")
+    sys.exit(0 if whole else 1)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Looks at all that is asked for before anything is done.
+
+    Raises:
+        AutosegError: a number, the device, a plan or the dataset is none.
+    """
+    if not LEAST_MINUTES <= arguments.minutes <= MOST_MINUTES:
+        raise AutosegError(f"--minutes {arguments.minutes:g}: give {LEAST_MINUTES:g} to {MOST_MINUTES:g} minutes.")
+    if arguments.tolerance is not None and not 0 <= arguments.tolerance <= MOST_TOLERANCE_MM:
+        raise AutosegError(f"--tolerance {arguments.tolerance:g}: give 0 to {MOST_TOLERANCE_MM:g} mm.")
+    find_device(arguments.device or "auto")
+    for name in arguments.plans:
+        if name not in (PLANNED, CASCADE):
+            autoseg.read_plan(find_plan(name))
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{,79}", Path(name).stem):
+            raise AutosegError(f"{name}: a file's name becomes a plan's here. Name it in 80 letters, digits and . _ -.")
+    if not arguments.kits_like:
+        make_folds(autoseg.Dataset.open(arguments.dataset))
 
 
 def make_kits_like(folder: Path) -> Path:
@@ -103,8 +134,8 @@ def make_kits_like(folder: Path) -> Path:
     return folder.resolve()
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Every system in turn; the results are written anew after each."""
+def compare(arguments: argparse.Namespace) -> bool:
+    """Every system in turn; the results are written anew after each. Whether all could be run."""
     rows: list[dict[str, Any]] = []
     for name in arguments.plans:
         print(f"== {title(name)}", flush=True)
@@ -113,7 +144,9 @@ def compare(arguments: argparse.Namespace) -> None:
         except AutosegError as problem:
             rows.append({"plan": name, "title": title(name), "problem": str(problem)})
             print(f"   {problem}", flush=True)
-        write_results(describe_run(arguments), rows, arguments.output)
+        if any("problem" not in row for row in rows):
+            write_results(describe_run(arguments), rows, arguments.output)
+    return all("problem" not in row for row in rows)
 
 
 def run_system(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
@@ -241,7 +274,7 @@ def predict(arguments: argparse.Namespace, split: Split, plan: Plan, answer: Seq
         write_json(folder / "prediction.json", {"seconds": seconds, "cases": len(split.held_back.cases)})
     if not (folder / SCORES_FILE).is_file():
         labels = {case.name: case.label for case in split.held_back.cases if case.label is not None}
-        tolerance = arguments.tolerance or coarsest_voxel_mm(split)
+        tolerance = coarsest_voxel_mm(split) if arguments.tolerance is None else arguments.tolerance
         evaluate(folder, labels, plan.dataset.labels, tolerance_mm=tolerance).write(folder / SCORES_FILE)
     return folder
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import planned_vs_hand_set
 import pytest
 import torch
 from comparison_page import as_csv, by_dice, page
 from hand_set_settings import settings_for, smaller_batches
-from planned_vs_hand_set import answering, compare, parted, share_minutes, shared_out
+from planned_vs_hand_set import answering, compare, main, parted, share_minutes, shared_out
 
 from autoseg.dataset import Description, Labels, generate_kidneys, make_folds
+from autoseg.errors import AutosegError
 from autoseg.fingerprint import Fingerprint
 from autoseg.fingerprint.model import CaseFacts, ImageIntensities, Intensities, LabelFacts
 from autoseg.inference.model import read_model
@@ -216,6 +220,81 @@ def test_page_says_what_was_not_trained() -> None:
     assert "| better | 8.0 | 3+4 | 2.50 | 25% | 0.0 M | 1.00 / – | 0.50 |" in text
     assert "- large (`large`): needs 40 GB" in text
     assert "Nothing else ran." in text
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The benchmark as a shell would run it, in an empty folder; its exit code."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def ran(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["planned_vs_hand_set.py", *map(str, words), "-o", "results"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    return ran
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("words", "problem"),
+        [
+            (["--minutes", "0"], "--minutes 0: give 0.01 to 100000 minutes."),
+            (["--minutes", "-1"], "--minutes -1: give"),
+            (["--minutes", "nan"], "--minutes nan: give"),
+            (["--minutes", "inf"], "--minutes inf: give"),
+            (["--minutes", "1e6"], "--minutes 1e+06: give"),  # a + would stand in the plan's name
+            (["--tolerance", "-1"], "--tolerance -1: give 0 to 1e+06 mm."),
+            (["--device", "tpu"], "device 'tpu' is not to be had on this machine."),
+            (["--plans", "planned", "nonsense"], "'nonsense' is neither a file nor a plan that ships with autoseg"),
+            (["--plans", "my plan.json"], "my plan.json: no such file."),
+            ([], "nowhere: no such folder."),
+        ],
+    )
+    def test_are_told_before_anything_is_done(
+        self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+    ) -> None:
+        assert run("nowhere", *words) == 2
+        assert problem in capsys.readouterr().err
+        assert list(Path.cwd().iterdir()) == []
+
+    def test_names_of_files_must_do_for_plans(
+        self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        plan = tmp_path / "my plan.json"
+        write_plan(plan, shipped("small_unet_3d"))
+        assert run("nowhere", "--plans", plan) == 2
+        assert f"{plan}: a file's name becomes a plan's here." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "written"), [([], 0, True), (["planned"], 1, True), (["planned", "small_unet_3d"], 1, False)]
+)
+def test_systems_that_fail(
+    run: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: list[str],
+    code: int,
+    written: bool,
+) -> None:
+    def run_system(arguments: Namespace, name: str) -> dict[str, Any]:
+        if name in failing:
+            raise AutosegError("it does not fit")
+        return a_row(name, 0.5)
+
+    pages: list[list[dict[str, Any]]] = []
+    monkeypatch.setattr(planned_vs_hand_set, "run_system", run_system)
+    monkeypatch.setattr(planned_vs_hand_set, "write_results", lambda run, rows, folder: pages.append(rows))
+    data = generate_kidneys(tmp_path / "kidneys", cases=5, shape=(10, 32, 32), spacing_mm=(12.0, 5.0, 5.0)).path
+
+    assert run(data, "--plans", "planned", "small_unet_3d") == code
+    assert bool(pages) == written
+    for row in pages[-1] if pages else []:
+        assert row.get("problem") == ("it does not fit" if row["plan"] in failing else None)
 
 
 def small_cascade() -> Plan:
