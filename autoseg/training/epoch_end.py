@@ -21,7 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def finish_epoch(session: Session) -> None:
-    """Validates, writes the row of the log, and saves."""
+    """Validates, writes the row of the log, and saves.
+
+    Raises:
+        Asked: to stop, in the validation; the epoch is as it was after its steps.
+    """
     run, began = session.run, session.run.seconds
     scores = _validate(session)
     of_average = _validate_average(session)
@@ -60,8 +64,8 @@ def _validate(session: Session) -> PatchScores:
     learner, checks, dataset = session.run.learner, session.checks, session.job.plan.dataset
     whole = learner.stage.training.validation_cases
     if whole is None:
-        return validate_on_patches(learner, checks, dataset.labels)
-    return validate_on_cases(learner, checks.cases[:whole], dataset)
+        return validate_on_patches(learner, checks, dataset.labels, session.listen)
+    return validate_on_cases(learner, checks.cases[:whole], dataset, session.listen)
 
 
 def _row(run: Run, scores: PatchScores, of_average: PatchScores | None, validating: float) -> dict[str, Any]:

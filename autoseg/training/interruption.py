@@ -14,6 +14,10 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Asked(Exception):
+    """A training that was asked to stop has come to where it can."""
+
+
 class Interruption:
     """Whether this process was asked to stop.
 

@@ -22,7 +22,7 @@ from autoseg.training.augmentation import Batch, Sample, make_batch
 from autoseg.training.autocast_speed import warn_of_slow_autocast
 from autoseg.training.averaging import update_average
 from autoseg.training.epoch_end import finish_epoch, tell_collapse
-from autoseg.training.interruption import interruption
+from autoseg.training.interruption import Asked, interruption
 from autoseg.training.job import Job
 from autoseg.training.loading import load_batches
 from autoseg.training.out_of_memory import explained
@@ -88,6 +88,8 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
                 _train(session)
             except Diverged:
                 set_back(session)
+            except Asked:
+                raise _stopped(session) from None
         tell_collapse(session.run)
         if session.log is not None:
             session.log.write(session.run.rows, finished=True)
@@ -101,7 +103,7 @@ def _train(session: Session) -> None:
         while not run.is_finished:
             _train_epoch(session, batches)
             finish_epoch(session)
-            _stop_if_asked(session)
+            session.stop_if_asked()
 
 
 def _train_epoch(session: Session, batches: Iterator[list[Sample]]) -> None:
@@ -109,8 +111,6 @@ def _train_epoch(session: Session, batches: Iterator[list[Sample]]) -> None:
     run = session.run
     epoch, length = run.epoch, run.stage.training.iterations_per_epoch
     while epoch.steps < length and (run.share < 1 or not epoch.steps):
-        if epoch.steps:
-            _stop_if_asked(session)
         before, began = run.share, run.seconds
         loss = _take_step(session, _next_batch(session, batches))
         keep_loss(session, loss)
@@ -122,6 +122,7 @@ def _train_epoch(session: Session, batches: Iterator[list[Sample]]) -> None:
         session.step(min(1.0, run.share) - min(1.0, before), _note(run))
         if not session.bad and time.monotonic() - session.saved > SAVING_SECONDS:
             session.save()
+        session.stop_if_asked()
 
 
 def _next_batch(session: Session, batches: Iterator[list[Sample]]) -> Batch:
@@ -148,13 +149,12 @@ def _take_step(session: Session, batch: Batch) -> float:
     return loss
 
 
-def _stop_if_asked(session: Session) -> None:
-    if not session.stopping:  # what this process alone has heard since does not count: the others would wait for it
-        return
+def _stopped(session: Session) -> TrainingStopped:
+    """Saves first; a validation that was left is begun again by the one who goes on."""
     session.save()
     processes.wait()
     run = session.run
-    raise TrainingStopped(
+    return TrainingStopped(
         f"stopped, with a checkpoint: {session.job.title}, {min(run.share, 1):.0%} done, after {run.iteration} "
         f"iterations and {run.seconds / 60:.1f} minutes. The same command goes on from there."
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoseg.dataset import Labels
 from autoseg.networks.devices import autocast
+from autoseg.progress import Step
 from autoseg.training import processes
 from autoseg.training.augmentation import make_batch
 from autoseg.training.losses import make_target
@@ -39,8 +40,8 @@ class PatchScores(NamedTuple):
 
 
 @torch.inference_mode()
-def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -> PatchScores:
-    """Scores the network on the validation patches."""
+def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels, step: Step | None = None) -> PatchScores:
+    """Scores the network on the validation patches; `step` is told of every batch."""
     learner.network.eval()
     counts = torch.zeros(2, len(labels.targets), device=learner.device)
     losses = []
@@ -54,6 +55,8 @@ def validate_on_patches(learner: Learner, source: PatchSource, labels: Labels) -
         losses.append(learner.loss(logits, batch.labels))
         target = make_target(batch.labels, labels)
         counts += overlap_and_size(logits, target.shares, target.annotated, overlapping=bool(labels.regions))
+        if step:
+            step(1 / batches, "")
     overlap, size = processes.total(counts).tolist()
     dice = {
         name: 2 * shared / total if total else None

@@ -11,7 +11,7 @@ from autoseg.networks.fake import previous_channels
 from autoseg.progress import Step
 from autoseg.training import processes
 from autoseg.training.checkpoint import write_checkpoint
-from autoseg.training.interruption import Interruption
+from autoseg.training.interruption import Asked, Interruption
 from autoseg.training.job import Job
 from autoseg.training.log import Log
 from autoseg.training.memory import training_bytes
@@ -25,7 +25,7 @@ class Session:
     Attributes:
         job, run: the training, and how far it is.
         heard: whether somebody asked this process to stop.
-        stopping: whether somebody had asked any process at the last tick; all have the same answer.
+        stopping: whether somebody had asked any process when they last agreed on it; all have the same answer.
         step: told of every share of the training that is done.
         patches, checks: where training and validation patches come from.
         log: in the first process.
@@ -55,6 +55,26 @@ class Session:
         seconds = self.before + time.monotonic() - self.started
         self.run.seconds, asked = processes.largest(seconds, float(self.heard.asked))
         self.stopping = bool(asked)
+
+    def stop_if_asked(self) -> None:
+        """Goes by what the processes agreed on: what this one alone has heard since, the others would not know.
+
+        Raises:
+            Asked: to stop.
+        """
+        if self.stopping:
+            raise Asked
+
+    def listen(self, done: float, note: str) -> None:
+        """A `Step` within a validation, which is left when somebody asks to stop; its time counts when it is done.
+
+        Raises:
+            Asked: to stop.
+        """
+        del done, note
+        _, asked = processes.largest(0.0, float(self.heard.asked))
+        self.stopping = bool(asked)
+        self.stop_if_asked()
 
     def save(self) -> None:
         """Writes the checkpoint and the log, in the first process."""

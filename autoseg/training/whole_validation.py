@@ -14,12 +14,15 @@ from autoseg.dataset.description import Description
 from autoseg.inference.cascade import read_prepared
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.preprocessing import PreparedCase
+from autoseg.progress import Step
 from autoseg.training.losses import make_target
 from autoseg.training.patch_validation import PatchScores, overlap_and_size
 from autoseg.training.step import Learner
 
 
-def validate_on_cases(learner: Learner, cases: Sequence[PreparedCase], dataset: Description) -> PatchScores:
+def validate_on_cases(
+    learner: Learner, cases: Sequence[PreparedCase], dataset: Description, step: Step | None = None
+) -> PatchScores:
     """Scores the network on whole cases, as they are prepared; windows as in the plan's inference, none turned.
 
     Of processes that train together, each scores all of the cases: a loss is over what all of them give it.
@@ -28,12 +31,13 @@ def validate_on_cases(learner: Learner, cases: Sequence[PreparedCase], dataset: 
         learner: its network.
         cases: the first of the validation cases, as many as the plan says.
         dataset: its channels and labels.
+        step: told of every finished share of a case.
 
     Returns:
         The loss, the mean over the cases; per target the mean Dice over the cases in which it is or was predicted.
     """
     learner.network.eval()
-    found = [_score(learner, case, dataset) for case in cases]
+    found = [_score(learner, case, dataset, step) for case in cases]
     dice = {}
     for place, name in enumerate(dataset.labels.targets):
         known = [one[place] for _, one in found if one[place] is not None]
@@ -42,11 +46,13 @@ def validate_on_cases(learner: Learner, cases: Sequence[PreparedCase], dataset: 
 
 
 @torch.inference_mode()
-def _score(learner: Learner, case: PreparedCase, dataset: Description) -> tuple[float, list[float | None]]:
+def _score(
+    learner: Learner, case: PreparedCase, dataset: Description, step: Step | None
+) -> tuple[float, list[float | None]]:
     """Loss and, target by target, Dice of a case."""
     stage, labels, device = learner.stage, dataset.labels, learner.device
     seen = torch.from_numpy(read_prepared(case, stage, dataset))
-    rows = predict_rows([learner.network], seen, stage, labels, device, mirror=False)
+    rows = predict_rows([learner.network], seen, stage, labels, device, mirror=False, step=step)
     logits = torch.cat(list(map(torch.clone, rows)), dim=1)  # rows are good, and held, until the next
     classes = torch.from_numpy(case.labels()[:][0]).to(logits.device)
     logits, classes = _as_batch(logits, classes, stage.dimensions)

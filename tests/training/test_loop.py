@@ -332,11 +332,49 @@ def test_asked_to_stop_it_stops_with_a_checkpoint(make_job, tmp_path, folder, nu
 @pytest.mark.parametrize("hears", [True, False])
 def test_processes_stop_where_they_agree_to(make_job, folder, monkeypatch, hears):
     """Whether this one hears of it early or not at all: by itself it would leave the others waiting for it."""
-    ticks = count(1)  # one after each of three steps, two after the epoch
-    monkeypatch.setattr(session.processes, "largest", lambda seconds, asked: (seconds, float(next(ticks) == 7)))
+    ticks = count(1)  # one after each of three steps and of two batches of the validation, two after the epoch
+    monkeypatch.setattr(session.processes, "largest", lambda seconds, asked: (seconds, float(next(ticks) == 9)))
     with pytest.raises(TrainingStopped, match="after 5 iterations"):
         fit(make_job(), calls_after(1 if hears else -1, lambda: os.kill(os.getpid(), signal.SIGTERM)))
     assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 5
+
+
+@pytest.mark.parametrize(("whole", "epoch", "call"), [(None, 0, 1), (2, 1, 2), (None, 1, 3), (None, 2, 4)])
+def test_asked_in_a_validation_it_is_left(make_job, make_stage, tmp_path, folder, monkeypatch, whole, epoch, call):
+    """After the batch or window, of two of the weights and two of their average; and done when the training goes on."""
+    stage = make_stage(average={"decay": 0.9}, training={"validation_cases": whole})
+    expected = fit(make_job(stage, where=tmp_path / "uninterrupted"))
+    calls, listen = count(1), session.Session.listen
+
+    def asked(self, done, note):
+        if len(self.run.rows) == epoch and next(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        listen(self, done, note)
+
+    with monkeypatch.context() as patched, pytest.raises(TrainingStopped):
+        patched.setattr(session.Session, "listen", asked)
+        fit(make_job(stage))
+    assert next(calls) == call + 1
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    assert (len(saved["rows"]), saved["iteration"], len(saved["epoch"]["losses"])) == (epoch, 3 * (epoch + 1), 3)
+    assert_same(fit(make_job(stage)).weights, expected.weights)
+    assert timeless(folder) == timeless(tmp_path / "uninterrupted")
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_validation_that_was_left_takes_no_time(make_job, make_stage, folder, monkeypatch):
+    """It is done again: by the clock, there are as many steps as without the interruption."""
+    validate = epoch_end.validate_on_patches
+
+    def heard(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return validate(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(TrainingStopped, match="after 4 iterations and 0.2 minutes"):
+        patched.setattr(epoch_end, "validate_on_patches", heard)
+        fit(make_job(timed(make_stage)))
+    assert fit(make_job(timed(make_stage))).iterations == 17
+    assert [row["seconds"] for row in rows(folder)] == [14, 14, 14, 14, 5]
 
 
 def test_asked_twice_it_ends_at_once(make_job, folder):
@@ -349,11 +387,12 @@ def test_asked_twice_it_ends_at_once(make_job, folder):
     assert torch.load(folder / "resume.pt", weights_only=True)["iteration"] == 3
 
 
-def test_asked_at_the_very_end_nothing_else_is_begun(make_job, tmp_path):
+def test_asked_at_the_very_end_nothing_else_is_begun(make_job, tmp_path, folder):
     """The next time it is finished without another step."""
     expected = fit(make_job(where=tmp_path / "uninterrupted"))
     with pytest.raises(TrainingStopped, match="100% done, after 9 iterations"):
         fit(make_job(), calls_after(9, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert len(rows(folder)) == 2  # not even the validation
     trained = fit(make_job())
     assert trained.iterations == 9
     assert_same(trained.weights, expected.weights)
