@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import TrainingStopped
+from autoseg.phrases import counted
+from autoseg.planner.time import FEWEST_ITERATIONS
 from autoseg.progress import Progress, silent
 from autoseg.training import processes
 from autoseg.training.augmentation import Batch, Sample, make_batch
@@ -91,6 +93,7 @@ def fit(job: Job, progress: Progress = silent) -> Trained:
             except Asked:
                 raise _stopped(session) from None
         tell_collapse(session.run)
+        _tell_short(session.run)
         if session.log is not None:
             session.log.write(session.run.rows, finished=True)
     return _trained(session.run)
@@ -155,8 +158,9 @@ def _stopped(session: Session) -> TrainingStopped:
     processes.wait()
     run = session.run
     return TrainingStopped(
-        f"stopped, with a checkpoint: {session.job.title}, {min(run.share, 1):.0%} done, after {run.iteration} "
-        f"iterations and {run.seconds / 60:.1f} minutes. The same command goes on from there."
+        f"stopped, with a checkpoint: {session.job.title}, {min(run.share, 1):.0%} done, after "
+        f"{counted(run.iteration, 'iteration')} and {run.seconds / 60:.1f} minutes. The same command goes on from "
+        "there."
     )
 
 
@@ -181,6 +185,19 @@ def _note(run: Run) -> str:
     note = f"epoch {len(run.rows)}" + (f", loss {sum(recent) / len(recent):.3f}" if recent else "")
     dice = run.rows[-1]["mean_dice"] if run.rows else None
     return note if dice is None else f"{note}; epoch {len(run.rows) - 1}: patch Dice {dice:.3f}"
+
+
+def _tell_short(run: Run) -> None:
+    """Says so where the time was too short for the network to learn much."""
+    minutes, done = run.stage.training.minutes, run.iteration
+    if minutes is not None and done < FEWEST_ITERATIONS and run.stop_reason is None:
+        logger.warning(
+            "warning: only %s fit the %s, and %d are the fewest that make a model worth having; give it %s or more",
+            counted(done, "iteration"),
+            counted(minutes, "minute"),
+            FEWEST_ITERATIONS,
+            counted(FEWEST_ITERATIONS * minutes / done, "minute"),
+        )
 
 
 def _tell_type(learner: Learner) -> None:

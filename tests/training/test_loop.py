@@ -281,7 +281,7 @@ def timed(make_stage):
 
 
 @pytest.mark.usefixtures("clock")
-def test_training_by_the_clock(make_job, make_stage, folder):
+def test_training_by_the_clock(make_job, make_stage, folder, caplog):
     """Four epochs of 14 seconds are 56; one more step and a validation are 61, and a minute is over."""
     trained = fit(make_job(timed(make_stage)))
     assert (trained.epochs, trained.iterations) == (5, 17)
@@ -289,6 +289,27 @@ def test_training_by_the_clock(make_job, make_stage, folder):
     assert trained.minutes == pytest.approx(61 / 60)
     # The rate follows the clock, too: the last step begins at 56 of the 58 seconds that there are for steps.
     assert rows(folder)[-1]["learning_rate"] == pytest.approx(0.01 * (1 - 56 / 58) ** 0.9)
+    assert [message for message in caplog.messages if "worth having" in message] == [
+        "warning: only 17 iterations fit the 1 minute, and 1000 are the fewest that make a model worth having; give it "
+        "58.8 minutes or more"
+    ]
+
+
+@pytest.mark.parametrize(("fewest", "minutes"), [(17, 1.0), (1000, None)])
+@pytest.mark.usefixtures("clock")
+def test_nothing_is_said_of_enough_iterations_or_of_none_by_the_clock(
+    make_job, make_stage, monkeypatch, caplog, fewest, minutes
+):
+    monkeypatch.setattr(loop, "FEWEST_ITERATIONS", fewest)
+    fit(make_job(timed(make_stage) if minutes else make_stage()))
+    assert not any("worth having" in message for message in caplog.messages)
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_iteration_and_the_time_is_over(make_job, make_stage):
+    stage = make_stage(training={"minutes": 0.05, "iterations_per_epoch": 4})
+    with pytest.raises(TrainingStopped, match="100% done, after 1 iteration and 0.1 minutes"):
+        fit(make_job(stage), calls_after(1, lambda: os.kill(os.getpid(), signal.SIGINT)))
 
 
 @pytest.mark.usefixtures("clock")
