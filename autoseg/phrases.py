@@ -5,8 +5,9 @@ Comes in: sizes, numbers, names. Goes out: words.
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def by(sizes: Iterable[float]) -> str:
@@ -89,6 +90,16 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     """
     those = list(names)
     return ", ".join(those[:most]) + (f" and {len(those) - most} more" if len(those) > most else "")
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """What follows on a name that is not known: the one that it resembles, or those that there are.
+
+    >>> meant("3d_fulres", ["2d", "3d_fullres"]), meant("4d", ["2d", "3d_fullres"])
+    ("; did you mean '3d_fullres'?", '. There is: 2d, 3d_fullres.')
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f". There is: {', '.join(known)}."
 
 
 def quoted(names: Iterable[str], most: int = 5) -> str:

@@ -79,11 +79,14 @@ def run(
     from autoseg.dataset import Dataset
     from autoseg.workflow.folds import record_asked_folds
     from autoseg.workflow.pipeline import chosen_folds, list_jobs, make_tasks, plan_dataset
+    from autoseg.workflow.planning import may_have_stage
 
     asked, place = parse_folds(folds), parse_place(device, devices)
     request = make_request(place.kind, memory, minutes, settings, like, preset, timings, labels)
     opened = Dataset.open(dataset)
     space = open_workspace(opened, workspace)
+    if stage:
+        may_have_stage(space, name, request, stage)
     opened = record_asked_folds(opened, space, group_by, stratify, split, jobs, progress, record=not dry_run)
     if opened.cases:  # or else the check has more to say
         chosen_folds(opened, space, asked)  # what cannot be trained is told before anything is read

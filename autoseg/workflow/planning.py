@@ -13,7 +13,7 @@ from contextlib import suppress
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.fingerprint import Fingerprint, read_fingerprint
 from autoseg.networks.devices import made_current, resolve_device
-from autoseg.phrases import counted
+from autoseg.phrases import counted, meant
 from autoseg.plan import Budget, Plan, PresetName, Stage, Timing, with_settings, write_plan
 from autoseg.planner import derive_plan, facts_hash
 from autoseg.planner.length import iterations_done
@@ -24,9 +24,11 @@ from autoseg.workflow.like import take_stages, timed
 from autoseg.workflow.machine import machine_for, name_machine
 from autoseg.workflow.memory import set_by_hand
 from autoseg.workflow.request import Request, budget_warnings, check_request, resolve_budget
-from autoseg.workflow.workspace import Workspace
+from autoseg.workflow.workspace import Workspace, find_stage
 
 logger = logging.getLogger(__name__)
+
+DERIVED = ("2d", "3d_fullres", "3d_lowres", "3d_cascade")  # stages that a plan may get, by the dataset's images
 
 
 def make_plan(
@@ -124,6 +126,21 @@ def plan_in_workspace(
     for stage in plan.stages:
         _warn_of_short(plan, stage)
     return plan
+
+
+def may_have_stage(workspace: Workspace, name: str, request: Request, stage: str) -> None:
+    """Refuses a stage that `plan_in_workspace` will have in no case, before anything is read or timed for the plan.
+
+    Raises:
+        WorkspaceError: there will be no stage of that name.
+    """
+    if request.like is not None:
+        find_stage(request.like, stage)
+    elif stage not in DERIVED:
+        if workspace.plan_file(name).is_file():
+            find_stage(workspace.read_plan(name), stage)
+        else:
+            raise WorkspaceError(f"no stage '{stage}'{meant(stage, DERIVED)}")
 
 
 def _warn_of_short(plan: Plan, stage: str) -> None:

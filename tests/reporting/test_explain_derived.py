@@ -13,6 +13,7 @@ from autoseg.fingerprint.model import CaseFacts, Fingerprint, Intensities
 from autoseg.plan import Budget, Plan, Stage
 from autoseg.planner import Machine, derive_plan
 from autoseg.reporting import explain
+from autoseg.workflow.planning import DERIVED
 
 INTENSITIES = Intensities(mean=100, median=99, std=77, min=-1000, max=3000, percentile_00_5=-79, percentile_99_5=304)
 
@@ -75,6 +76,7 @@ def text(plan: Plan) -> str:
 def test_the_stages_are_those_that_are_meant(plan: Plan) -> None:
     large = plan.budget.minutes is None
     assert list(plan.stages) == ["2d", *["3d_lowres"] * large, "3d_fullres", *["3d_cascade"] * large]
+    assert not large or set(plan.stages) == set(DERIVED)  # those that may be asked for before there is a plan
 
 
 def test_every_decision_is_told_and_its_reason_once_a_stage(plan: Plan, text: str) -> None:
