@@ -23,7 +23,7 @@ from autoseg.dataset.images import (
     write_label_map,
 )
 from autoseg.dataset.labels import IGNORE_CLASS, Labels, Region
-from autoseg.dataset.layouts import find_cases, open_dataset
+from autoseg.dataset.layouts import files_for, find_cases, must_have_channels, open_dataset
 from autoseg.dataset.reading import read_case
 from autoseg.dataset.synthetic import generate_kidneys
 
@@ -41,10 +41,12 @@ __all__ = [
     "Region",
     "can_train",
     "check_dataset",
+    "files_for",
     "files_hash",
     "find_cases",
     "generate_kidneys",
     "make_folds",
+    "must_have_channels",
     "named_like",
     "open_dataset",
     "read_case",

@@ -65,8 +65,7 @@ def find_cases(inputs: Sequence[Path], channels: int) -> list[Case]:
         channels: that the model expects.
 
     Raises:
-        DatasetError: an input is absent or holds no image, a case lacks a channel, two cases
-            have one name.
+        DatasetError: an input is absent or holds no image, or two cases have one name.
     """
     cases: list[Case] = []
     files: list[Path] = []
@@ -79,7 +78,6 @@ def find_cases(inputs: Sequence[Path], channels: int) -> list[Case]:
     cases += _grouped(list(dict.fromkeys(files)), channels)
     found: dict[str, Case] = {}
     for case in cases:
-        _test_channels(case, channels)
         if case.name in found:
             raise DatasetError(
                 f"two inputs are called '{case.name}': {found[case.name].images[0]} and {case.images[0]}. "
@@ -87,6 +85,47 @@ def find_cases(inputs: Sequence[Path], channels: int) -> list[Case]:
             )
         found[case.name] = case
     return [found[name] for name in sorted(found)]
+
+
+def must_have_channels(case: Case, channels: Sequence[str]) -> None:
+    """Refuses a case whose files are not what a model takes, told from their names and headers.
+
+    Args:
+        case: to predict.
+        channels: that the model expects, by name.
+
+    Raises:
+        DatasetError: it lacks a channel, or has too many; or its file cannot be read.
+    """
+    missing = [path for path in case.images if not path.is_file()]
+    takes = f"the model takes {counted(len(channels), 'channel')} ({', '.join(channels)})"
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        files = "file" if len(missing) == 1 else "files"
+        raise DatasetError(
+            f"{', '.join(map(str, missing))} {verb} missing; {takes}. Add the {files}, or leave the case out."
+        )
+    found = len(case.images)
+    if found == 1 and len(channels) > 1:
+        found = read_header(case.images[0]).channels
+    if found != len(channels):
+        raise DatasetError(
+            f"{counted(found, 'channel')} in {', '.join(path.name for path in case.images)}, but {takes}. "
+            f"{files_for(channels)}"
+        )
+
+
+def files_for(channels: Sequence[str]) -> str:
+    """How to give a model images.
+
+    >>> files_for(["CT"]), files_for(["T1", "T2"])  # doctest: +NORMALIZE_WHITESPACE
+    ('Give that channel alone.',
+     'Give one file a channel (T1: NAME_0000, T2: NAME_0001), or one file that holds them all.')
+    """
+    if len(channels) == 1:
+        return "Give that channel alone."
+    files = ", ".join(f"{channel}: NAME_{number:04d}" for number, channel in enumerate(channels))
+    return f"Give one file a channel ({files}), or one file that holds them all."
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -174,22 +213,3 @@ def _grouped(files: Sequence[Path], channels: int) -> list[Case]:
         else:
             cases.append(Case(name, channel_files(folder, name, ending, max(channels, max(found) + 1)), None))
     return cases
-
-
-def _test_channels(case: Case, channels: int) -> None:
-    missing = [path for path in case.images if not path.is_file()]
-    if missing:
-        raise DatasetError(
-            f"case '{case.name}': {', '.join(str(path) for path in missing)} is missing; "
-            f"the model takes {counted(channels, 'channel')}. Add the file, or leave the case out."
-        )
-    found = len(case.images)
-    if found == 1 and channels > 1:
-        found = read_header(case.images[0]).channels
-    if found != channels:
-        raise DatasetError(
-            f"case '{case.name}': {counted(found, 'channel')} in "
-            f"{', '.join(path.name for path in case.images)}, but the model takes {channels}. "
-            f"Give one file a channel, NAME_0000 to NAME_{channels - 1:04d}, "
-            "or one file that holds them all."
-        )

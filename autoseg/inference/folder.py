@@ -82,7 +82,7 @@ def predict_cases(
     must_be_by(output, record)
     failures: Failures = {}
     with progress(f"predicting by {team.stages}", len(cases)) as step:
-        undone = list_undone(jobs, step, failures)
+        undone = list_undone(jobs, team.channels, step, failures)
         way = choose_way(team, undone, max_memory_gb)
         with alone_in(output, BUSY, WAIT) if undone else nullcontext():
             claim_folder(output, record)

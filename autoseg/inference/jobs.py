@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.dataset import Case, split_ending
+from autoseg.dataset import Case, must_have_channels, split_ending
 from autoseg.errors import AutosegError
 from autoseg.inference.record import describe_images, is_made, recorded_files
 from autoseg.memory import is_lack_of_memory
@@ -63,15 +63,16 @@ def list_jobs(cases: Sequence[Case], output: Path, file_ending: str | None, prob
     return jobs
 
 
-def list_undone(jobs: Sequence[Job], step: Step, failures: Failures) -> list[Job]:
+def list_undone(jobs: Sequence[Job], channels: Sequence[str], step: Step, failures: Failures) -> list[Job]:
     """The jobs whose files are not there yet.
 
-    Of the others `step` is told; what is wrong with one goes to `failures`.
+    Of the others `step` is told; what is wrong with one, such as other channels than these, goes to `failures`.
     """
     recorded = recorded_files(jobs[0].target.parent) if jobs else {}
     undone = []
     for job in jobs:
         with noted(job, failures):
+            must_have_channels(job.case, channels)
             if not is_made(job.files, describe_images(job.case.images), recorded):
                 undone.append(job)
                 continue

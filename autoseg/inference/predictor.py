@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.dataset import Image
+from autoseg.dataset import Image, files_for
 from autoseg.errors import ModelError
 from autoseg.fingerprint.orientation import direction
 from autoseg.geometry import Grid, plain_grid
@@ -27,7 +27,7 @@ from autoseg.inference.mapped import mapped_array, release
 from autoseg.inference.model import Model
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.networks.devices import find_device
-from autoseg.phrases import by
+from autoseg.phrases import by, counted
 from autoseg.plan import Stage
 from autoseg.plan.postprocessing import needs_probabilities
 from autoseg.postprocessing import apply
@@ -146,8 +146,8 @@ class Predictor:
         expected = self.model.plan.dataset.channels
         if len(image.array) != len(expected):
             raise ModelError(
-                f"the image has {len(image.array)} channels; the model was trained on {len(expected)} "
-                f"({', '.join(expected)}). Give one file a channel, NAME_0000 to NAME_{len(expected) - 1:04d}."
+                f"the image has {counted(len(image.array), 'channel')}; the model was trained on {len(expected)} "
+                f"({', '.join(expected)}). {files_for(expected)}"
             )
         if self.stage.previous is None:
             array, placement = prepare_image(image, self.stage.preprocessing)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autoseg.dataset import Case, Dataset, find_cases, open_dataset
+from autoseg.dataset import Case, Dataset, find_cases, must_have_channels, open_dataset
 from autoseg.errors import DatasetError
 
 
@@ -132,7 +132,9 @@ def test_the_first_channel_stands_for_its_neighbours(tmp_path, write_volume):
 def test_one_file_with_all_channels(tmp_path, name):
     stack = sitk.JoinSeries([sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16))] * 4)
     sitk.WriteImage(stack, str(tmp_path / name))
-    assert names(find_cases([tmp_path], 4)) == {"a": [name]}
+    [case] = find_cases([tmp_path], 4)
+    assert names([case]) == {"a": [name]}
+    must_have_channels(case, ["T1", "T1c", "T2", "FLAIR"])
 
 
 def test_a_dataset_stands_for_its_test_cases_or_else_its_training_cases(write_dataset, write_volume):
@@ -145,29 +147,48 @@ def test_a_dataset_stands_for_its_test_cases_or_else_its_training_cases(write_da
 @pytest.mark.parametrize(
     ("files", "channels", "problem"),
     [
-        (["a_0000.nii.gz"], 2, "case 'a': {}/a_0001.nii.gz is missing; the model takes 2 channels. Add the file, or"),
-        (["a_0001.nii.gz"], 2, "case 'a': {}/a_0000.nii.gz is missing; the model takes 2 channels."),
+        (["a_0000.nii.gz"], ["T1", "T2"], "{}/a_0001.nii.gz is missing; the model takes 2 channels (T1, T2). Add the"),
+        (["a_0001.nii.gz"], ["T1", "T2"], "{}/a_0000.nii.gz is missing; the model takes 2 channels (T1, T2). Add the"),
         (
             ["a_0002.nii.gz"],
-            3,
-            "case 'a': {0}/a_0000.nii.gz, {0}/a_0001.nii.gz is missing; the model takes 3 channels.",
+            ["T1", "T2", "T3"],
+            "{0}/a_0000.nii.gz, {0}/a_0001.nii.gz are missing; the model takes 3 channels (T1, T2, T3). "
+            "Add the files, or leave the case out.",
         ),
         (
             ["a.nii.gz"],
-            2,
-            "case 'a': 1 channel in a.nii.gz, but the model takes 2. "
-            "Give one file a channel, NAME_0000 to NAME_0001, or one file that holds them all.",
+            ["T1", "T2"],
+            "1 channel in a.nii.gz, but the model takes 2 channels (T1, T2). "
+            "Give one file a channel (T1: NAME_0000, T2: NAME_0001), or one file that holds them all.",
         ),
-        (["a_0000.nii.gz", "a_0001.nii.gz"], 1, "case 'a': 2 channels in a_0000.nii.gz, a_0001.nii.gz, but the model"),
-        (["a.nii.gz", "a.nrrd"], 1, "two inputs are called 'a': {0}/a.nii.gz and {0}/a.nrrd. Rename one, or predict"),
-        (["a.nii.gz", "a_0000.nii.gz"], 1, "two inputs are called 'a': {0}/a.nii.gz and {0}/a_0000.nii.gz. Rename"),
+        (
+            ["a_0000.nii.gz", "a_0001.nii.gz"],
+            ["CT"],
+            "2 channels in a_0000.nii.gz, a_0001.nii.gz, but the model takes 1 channel (CT). Give that channel alone.",
+        ),
     ],
 )
-def test_faulty_inputs(tmp_path, write_volume, files, channels, problem):
+def test_cases_of_other_channels(tmp_path, write_volume, files, channels, problem):
+    for file in files:
+        write_volume(tmp_path / file)
+    [case] = find_cases([tmp_path], len(channels))
+    with pytest.raises(DatasetError) as raised:
+        must_have_channels(case, channels)
+    assert str(raised.value).startswith(problem.format(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (["a.nii.gz", "a.nrrd"], "two inputs are called 'a': {0}/a.nii.gz and {0}/a.nrrd. Rename one, or predict"),
+        (["a.nii.gz", "a_0000.nii.gz"], "two inputs are called 'a': {0}/a.nii.gz and {0}/a_0000.nii.gz. Rename"),
+    ],
+)
+def test_inputs_of_one_name(tmp_path, write_volume, files, problem):
     for file in files:
         write_volume(tmp_path / file)
     with pytest.raises(DatasetError) as raised:
-        find_cases([tmp_path], channels)
+        find_cases([tmp_path], 1)
     assert str(raised.value).startswith(problem.format(tmp_path))
 
 
@@ -190,7 +211,6 @@ def test_inputs_without_an_image(tmp_path, name, problem):
 def test_a_case_of_a_dataset_that_lacks_its_image(write_dataset):
     folder = write_dataset()
     (folder / "imagesTr" / "b_0000.nii.gz").unlink()
-    with pytest.raises(
-        DatasetError, match=r"case 'b': .*imagesTr/b_0000\.nii\.gz is missing; the model takes 1 channel"
-    ):
-        find_cases([folder], 1)
+    _, lacking, _ = find_cases([folder], 1)
+    with pytest.raises(DatasetError, match=r"imagesTr/b_0000\.nii\.gz is missing; the model takes 1 channel \(CT\)"):
+        must_have_channels(lacking, ["CT"])

@@ -207,6 +207,25 @@ def test_a_broken_image_does_not_stop_the_others(predictor, tmp_path):
     assert listed(tmp_path / "out") == ["a.nii.gz", "d.nii.gz", "predictions.json"]
 
 
+def test_cases_of_other_channels_do_not_stop_the_others(make_predictor, tmp_path):
+    for name in ("a_0000", "a_0001", "b_0000", "c_0000", "c_0001", "c_0002", "d"):
+        write(tmp_path / "in" / f"{name}.nii.gz")
+    predictor = make_predictor(channels=("T1", "T2"))
+    predicted, kept, failures = predict_cases(predictor, find_cases([tmp_path / "in"], 2), tmp_path / "out")
+    takes = "the model takes 2 channels (T1, T2)"
+    assert (predicted, kept, listed(tmp_path / "out")) == (1, 0, ["a.nii.gz", "predictions.json"])
+    for failure, beginning in zip(
+        failures,
+        (
+            f"case 'b': {tmp_path}/in/b_0001.nii.gz is missing; {takes}. ",
+            f"case 'c': 3 channels in c_0000.nii.gz, c_0001.nii.gz, c_0002.nii.gz, but {takes}. ",
+            f"case 'd': 1 channel in d.nii.gz, but {takes}. ",
+        ),
+        strict=True,
+    ):
+        assert failure.startswith(beginning)
+
+
 def test_progress_is_told_in_shares_of_a_case(make_predictor, tmp_path):
     """A large image shows that it goes on; and every case counts one, be it predicted, kept or failed."""
 
