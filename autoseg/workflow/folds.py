@@ -100,7 +100,11 @@ def _one_split(
 ) -> Made:
     training, validation, test = _parts(split, groups, volumes)
     kept = f"; kept for a test: {', '.join(test)}" if test else ""
-    logger.info("one split: %d cases to train, %d to validate%s", len(training), len(validation), kept)
+    are_cases = sum(map(int, split.split("/"))) == len(groups)
+    read = "cases" if are_cases else f"shares of {counted(len(groups), 'case')}"
+    logger.info(
+        "one split, %s read as %s: %d to train, %d to validate%s", split, read, len(training), len(validation), kept
+    )
     return Made((Fold(training, validation),), {**asked, "split": split, "test": list(test)})
 
 

@@ -157,7 +157,7 @@ def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
     names = {case.name for case in dataset.cases}
     kept = names - {*fold.training, *fold.validation}
     assert (len(fold.training), len(fold.validation), len(kept)) == (3, 1, 1)
-    assert f"one split: 3 cases to train, 1 to validate; kept for a test: {min(kept)}" in caplog.text
+    assert f"one split, 3/1/1 read as cases: 3 to train, 1 to validate; kept for a test: {min(kept)}" in caplog.text
     assert list(chosen_folds(dataset, workspace, None)) == [0]
     preprocess(dataset, plan, "3d_fullres", workspace, processes=1)
     assert workspace.read_fold(0) == fold
@@ -165,6 +165,7 @@ def test_one_split_with_cases_kept_for_a_test(dataset, plan, workspace, caplog):
     record_asked_folds(dataset, workspace, split="80/20", stratify=True, processes=1)
     [fold] = workspace.folds_of(dataset)
     assert {*fold.training, *fold.validation} == names and len(fold.validation) == 1
+    assert "one split, 80/20 read as shares of 5 cases: 4 to train, 1 to validate" in caplog.messages
 
 
 @pytest.mark.parametrize("split", ["5", "4/", "4/-1", "4/0", "a/b", "1/1/1/1", "0.9/0.1"])
