@@ -89,7 +89,7 @@ def in_words(path: str, value: Any, stage: Stage, channels: Sequence[str]) -> li
         return [_axes(value, stage)]
     if path in _SAID:
         return [_SAID[path](value)]
-    return [plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)]
+    return [plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value) or "none"]
 
 
 def _oriented(code: str | None) -> str:

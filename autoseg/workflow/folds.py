@@ -89,9 +89,8 @@ def record_asked_folds(
 def _folds(groups: Mapping[str, str], volumes: Mapping[str, Sequence[float]] | None) -> tuple[Fold, ...]:
     folds = tuple(balanced_folds(groups, volumes))
     sizes = [len(fold.validation) for fold in folds]
-    logger.info(
-        "%d folds of %d to %d cases in %d groups", len(folds), min(sizes), max(sizes), len(set(groups.values()))
-    )
+    each = counted(max(sizes), "case") if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)} cases"
+    logger.info("%s of %s in %s", counted(len(folds), "fold"), each, counted(len(set(groups.values())), "group"))
     return folds
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from autoseg.dataset import Labels
 from autoseg.errors import PlanError
 from autoseg.geometry import in_mm
+from autoseg.phrases import counted
 from autoseg.plan import Plan, Stage
 from autoseg.plan.loss import output_names
 from autoseg.plan.preprocessing import CTWindow
@@ -143,6 +144,6 @@ def not_carried_over(like: Plan, plan: Plan, names: Mapping[str, str]) -> list[s
     ] * bool(measured or windows)
     left = ["folds, which are this dataset's own"]
     if plan.budget.minutes is not None:
-        left.append(f"the length of its training, for which there are {plan.budget.minutes:g} minutes a model")
+        left.append(f"the length of its training, for which a model has {counted(plan.budget.minutes, 'minute')}")
     told.append(f"Not taken from plan '{like.name}': {'; '.join(left)}.")
     return told

@@ -76,6 +76,8 @@ SLICES = SAGITTAL.model_copy(update={"dimensions": 2})
         ("previous.mask", None, "none"),
         ("previous.mask", Mask(value=-1024), "-1024 outside of all that is predicted"),
         ("previous.mask", Mask(value=0, labels=("kidney",)), "0 outside of the predicted kidney"),
+        ("inference.views", (), "none"),
+        ("postprocessing", (), "none"),
         ("preprocessing.orientation", None, "as stored"),
         ("preprocessing.orientation", "RAI", "RAI (x to the right, y to the front, z to the feet)"),
         ("preprocessing.crop_to_nonzero", True, "to what is not 0"),

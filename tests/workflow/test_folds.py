@@ -30,8 +30,10 @@ def validated(folds) -> list[set[str]]:
     return sorted(({name[-1] for name in fold.validation} for fold in folds), key=sorted)
 
 
-def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients):
+def test_groups_are_recorded_and_kept_to(dataset, plan, workspace, patients, caplog):
+    caplog.set_level("INFO")
     record_asked_folds(dataset, workspace, group_by=patients)
+    assert "3 folds of 1 to 2 cases in 3 groups" in caplog.messages
     folds = workspace.folds_of(dataset)
     assert validated(folds) == [{"0", "1"}, {"2", "3"}, {"4"}]
     assert list(chosen_folds(dataset, workspace, None)) == [0, 1, 2]
@@ -55,12 +57,14 @@ def test_a_range_test_keeps_to_them(dataset, plan, workspace, patients, monkeypa
     assert len(raised.value.args[0]) != len(make_folds(dataset)[0].validation)
 
 
-def test_asking_again_replaces_them_and_asking_nothing_does_not(dataset, workspace, patients):
+def test_asking_again_replaces_them_and_asking_nothing_does_not(dataset, workspace, patients, caplog):
     record_asked_folds(dataset, workspace, group_by=patients)
     before = workspace.folds_file.read_bytes()
     record_asked_folds(dataset, workspace)
     assert workspace.folds_file.read_bytes() == before
+    caplog.set_level("INFO")
     record_asked_folds(dataset, workspace, group_by=PAIRS)
+    assert "5 folds of 1 case in 5 groups" in caplog.messages
     assert validated(workspace.folds_of(dataset)) == [{"0"}, {"1"}, {"2"}, {"3"}, {"4"}]
 
 

@@ -109,6 +109,6 @@ def test_what_does_not_carry_over():
         "What was measured of 'KiTS19', for which plan 'residual_unet_3d' was made, is taken as it is: voxels of "
         "3.22 × 1.62 × 1.62 mm; MRI is clipped to -79…304 as its CT is. Set it for 'Liver' where that differs (--set).",
         "Not taken from plan 'residual_unet_3d': folds, which are this dataset's own; the length of its training, for "
-        "which there are 20 minutes a model.",
+        "which a model has 20 minutes.",
     ]
     assert not_carried_over(like, like, label_names(KITS, KITS)) == []
