@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from autoseg.workflow.status import Forecast
     from autoseg.workflow.workspace import Workspace
 
+PICTURE = "validation.png"  # in a fold's folder, of some of its validation cases
+
 
 def show_jobs(todo: Sequence[ModelJob], plan: Plan, space: Workspace, selects: bool) -> None:
     """A line a model, and about how long the rest will take."""
     from autoseg.workflow.status import forecast
+    from autoseg.workflow.trained import validation_scores
 
     for job in todo:
         length = plan.stages[job.stage].training
         count, unit = (length.minutes, "minute") if length.minutes else (length.epochs, "epoch")
-        say(f"  {job.name}: {'trained already' if job.done else f'to train, {counted(count, unit)}'}")
+        scores = validation_scores(space.fold_folder(plan, job.stage, job.fold)) if job.done else None
+        dice = "" if scores is None or scores.mean is None else f", Dice {scores.mean:.3f}"
+        say(f"  {job.name}: {f'trained already{dice}' if job.done else f'to train, {counted(count, unit)}'}")
     if undone := [job.stage for job in todo if not job.done]:
         stages = list(dict.fromkeys(job.stage for job in todo))
         say(f"  {time_needed(forecast(space, plan, undone, stages if selects and len(stages) > 1 else ()))}")

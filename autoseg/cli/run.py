@@ -35,7 +35,7 @@ from autoseg.cli.options import (
     parse_folds,
     parse_place,
 )
-from autoseg.cli.results import show_jobs, show_model, show_selection
+from autoseg.cli.results import PICTURE, show_jobs, show_model, show_selection
 
 if TYPE_CHECKING:
     from autoseg.dataset import Dataset
@@ -104,7 +104,7 @@ def run(
 def do_all(
     tasks: Sequence[Task], todo: Sequence[ModelJob], dataset: Dataset, plan: Plan, workspace: Workspace, place: Place
 ) -> None:
-    """Does tasks, one after another or on several devices at once, and shows each model that is trained.
+    """Does tasks, one after another or on several devices at once, and shows each model that was not shown before.
 
     Args:
         tasks: each may need others.
@@ -119,7 +119,8 @@ def do_all(
     """
     from autoseg.workflow.engine import in_turn, on_devices
 
-    models = {job.name: workspace.fold_folder(plan, job.stage, job.fold) for job in todo}
+    folders = {job: workspace.fold_folder(plan, job.stage, job.fold) for job in todo}
+    models = {job.name: folder for job, folder in folders.items() if not (job.done and (folder / PICTURE).is_file())}
 
     def told(name: str, state: str) -> None:
         if state != "done" or place.several:

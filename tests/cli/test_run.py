@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from autoseg.errors import TrainingError
+from autoseg.evaluation import read_scores
 from autoseg.plan import read_plan
 
 SHORT = (
@@ -79,7 +80,10 @@ def test_in_a_shell_with_processes(autoseg, kidneys, tmp_path, monkeypatch, cont
     assert "default/3d_fullres/fold_1/weights.safetensors" in before
     monkeypatch.chdir(tmp_path)
     again = autoseg(*arguments)
-    assert (again.code, again.out) == (0, ran.stdout)
+    assert (again.code, again.out) == (0, "")
+    dice = read_scores(models / "default" / "3d_fullres" / "fold_1" / "validation" / "scores.json").mean
+    assert f"3d_fullres, fold 1: trained already, Dice {dice:.3f}" in again.err
+    assert again.err.count("fold 1") == 1
     assert contents(models) == before
 
 
