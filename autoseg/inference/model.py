@@ -161,7 +161,7 @@ def _processor() -> str:
 
 def _no_weights(folder: Path) -> str:
     if not folder.is_dir():
-        return f"{folder}: no such folder. Name the folder of a fold, or of a stage whose folds are trained."
+        return f"{folder}: no such folder. Name a workspace, its models/PLAN, or the folder of a stage or a fold."
     if (folder / RESUME).is_file():
         return f"{folder}: the training has not finished. Run the same training command again to continue it."
     return (

@@ -72,7 +72,7 @@ MISTAKES = [
     ("plan {data} -w {new} --like {data}/dataset.json", "dataset.json: not a plan of format 1 (found None)."),
     ("train {data} -w {work}/../typo", "btch_size: no such field; did you mean 'batch_size'?"),
     # a model
-    ("predict {nowhere} {data} -o {new}", "{nowhere}: no such folder. Name the folder of a fold, or of a stage"),
+    ("predict {nowhere} {data} -o {new}", "{nowhere}: no such folder. Name a workspace, its models/PLAN, or"),
     ("predict {work} {data} -o {new}", "{work}: no model is selected here yet. Run 'autoseg select"),
     ("predict {unfinished} {data} -o {new}", "the training has not finished. Run the same training command again"),
     ("predict {damaged} {data} -o {new}", "weights.safetensors: the weights cannot be read ("),

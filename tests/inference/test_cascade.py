@@ -221,7 +221,7 @@ def test_a_stage_that_is_not_beside_the_one_that_builds_on_it(make_plan, make_st
         place = second.parent / "net"
         assert str(raised.value) == (
             f"{second / 'fold_0'}: second builds on what net predicts, and there is no model of it to use in {place}: "
-            f"{place}: no such folder. Name the folder of a fold, or of a stage whose folds are trained.\n"
+            f"{place}: no such folder. Name a workspace, its models/PLAN, or the folder of a stage or a fold.\n"
             "Keep the folders of both stages side by side, as in …/models/PLAN: copy the whole folder, or train the "
             "stage."
         )

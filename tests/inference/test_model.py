@@ -70,7 +70,9 @@ def test_a_new_description_is_never_beside_old_weights(tmp_path, make_plan, desc
 
 
 def test_folders_without_weights(tmp_path, unfinished):
-    with pytest.raises(ModelError, match="nowhere: no such folder. Name the folder of a fold, or of a stage"):
+    with pytest.raises(
+        ModelError, match="nowhere: no such folder. Name a workspace, its models/PLAN, or the folder of a"
+    ):
         read_model(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=f"{unfinished}: the training has not finished. Run the same training command"):
         read_model(unfinished)
