@@ -93,13 +93,15 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 
 def meant(word: str, known: Collection[str]) -> str:
-    """What follows on a name that is not known: the one that it resembles, or those that there are.
+    """What follows on a name that is not known: the one that it resembles, or those that there are, if not too many.
 
     >>> meant("3d_fulres", ["2d", "3d_fullres"]), meant("4d", ["2d", "3d_fullres"])
     ("; did you mean '3d_fullres'?", '. There is: 2d, 3d_fullres.')
     """
     close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f". There is: {', '.join(known)}."
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f". There is: {', '.join(known)}." if 0 < len(known) <= 20 else "."
 
 
 def quoted(names: Iterable[str], most: int = 5) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plan, Stage
-from autoseg.plan.augmentation import Copies
+from autoseg.plan.augmentation_checks import patches_together
 from autoseg.planner.orientation import turned
 from autoseg.planner.spacing import target_spacing
 
@@ -127,8 +127,7 @@ def is_of_the_kind(plan: Plan, fingerprint: Fingerprint, planned: Stage) -> bool
 
 def smaller_batches(stage: Stage) -> Iterator[int]:
     """Batches below a stage's, the largest first; a patch and its copies stay together."""
-    first = stage.augmentation[0] if stage.augmentation else None
-    together = 1 + first.count if isinstance(first, Copies) else 1
+    together = patches_together(stage.augmentation)
     yield from range(stage.sampling.batch_size - together, 0, -together)
 
 

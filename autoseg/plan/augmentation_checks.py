@@ -45,12 +45,16 @@ def check_order(transforms: Sequence[Transform], batch_size: int) -> None:
     copies = _places(transforms, Copies)
     if copies not in ([], [0]):
         raise ValueError(f"augmentation: 'copies' stands at {copies}; there is one at most, and it comes first")
-    size = 1 + transforms[0].count if transforms and isinstance(transforms[0], Copies) else 1
-    if batch_size % size:
+    if batch_size % (size := patches_together(transforms)):
         raise ValueError(
             f"sampling.batch_size {batch_size}: a patch and its copies are {size} patches, so the batch is a multiple "
             f"of {size}; the nearest: {max(1, round(batch_size / size)) * size}"
         )
+
+
+def patches_together(transforms: Sequence[Transform]) -> int:
+    """How many patches of a batch are made of one: itself and its copies."""
+    return 1 + sum(transform.count for transform in transforms if isinstance(transform, Copies))
 
 
 def check_places(transforms: Sequence[Transform], dimensions: int, channels: int) -> None:

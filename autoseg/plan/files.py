@@ -6,7 +6,6 @@ that names the field at fault, the value found, and what was meant.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from autoseg.errors import AutosegError, PlanError
 from autoseg.files import check_place, parse_json, read_json, write_text
 from autoseg.frozen import fault_in_words
+from autoseg.phrases import meant
 from autoseg.plan.plan import Decision, Plan
 from autoseg.plan.text import as_text
 
@@ -171,7 +171,7 @@ def _set(data: dict[str, Any], path: str, value: Any, plan: Plan) -> None:
         )
         if part not in known:
             place = ".".join(path.split(".")[:depth]) or "the plan"
-            raise PlanError(f"--set {path}: {place} has no '{part}'{_meant(part, known)}")
+            raise PlanError(f"--set {path}: {place} has no '{part}'{meant(part, known)}")
         key: Any = part if isinstance(here, dict) else int(part)
         if depth == len(parents):
             here[key] = value
@@ -207,7 +207,7 @@ def _fault(error: Any, place: str, before: Plan | None) -> str:
         return _unknown_field(str(error["loc"][-1]))
     if error["type"] == "union_tag_not_found":
         field = next(part for part in reversed(error["loc"]) if isinstance(part, str))
-        return f"kind is missing{_meant('', _kinds(field))}"
+        return f"kind is missing{meant('', _kinds(field))}"
     said = fault_in_words(error)
     if error["type"] == "tuple_type" and before is not None:
         here: Any = before.model_dump(mode="json")
@@ -223,7 +223,7 @@ def _compact(value: Any) -> str:
 
 def _unknown_field(name: str) -> str:
     fields = _all_fields(Plan)
-    return "no field of this part of the plan." if name in fields else f"no such field{_meant(name, fields)}"
+    return "no field of this part of the plan." if name in fields else f"no such field{meant(name, fields)}"
 
 
 def _kinds(field: str) -> list[str]:
@@ -234,13 +234,6 @@ def _kinds(field: str) -> list[str]:
         if mapping:
             return list(mapping)
     return []
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f". There is: {', '.join(known)}." if 0 < len(known) <= 20 else "."
 
 
 def _all_fields(model: type[BaseModel]) -> list[str]:

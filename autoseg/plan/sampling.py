@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from autoseg.frozen import Frozen
-from autoseg.plan.preprocessing import MOST_VOXELS
 
 MOST_OF_A_BATCH = 2**40  # voxels: no machine has the memory for them
-Voxels = Annotated[int, Field(gt=0, le=MOST_VOXELS)]
+Voxels = Annotated[int, Field(gt=0, le=2**20)]
 
 
 class SlidingGrid(Frozen):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from autoseg.errors import PlanError
 from autoseg.geometry import Spacing, in_mm
 from autoseg.phrases import by, number, percent
+from autoseg.plan.augmentation_checks import patches_together
 from autoseg.plan.plan import Stage
 from autoseg.planner.decided import Decided
 from autoseg.planner.topology import Topology, initial_patch, network_topology
@@ -179,15 +180,16 @@ def fit_batch(topology: Topology, memory: Memory, dataset_voxels: float) -> Deci
 
 
 def largest_batch(stage: Stage, fits: Callable[[Stage], bool]) -> int | None:
-    """The most patches that fit, of fewer than the stage has; None where not even one does.
+    """The most patches that fit, of fewer than the stage has; None where not even one does, with its copies if any.
 
     Args:
         stage: as planned.
         fits: whether the stage does with another batch; of no more patches than one that fits, it does, too. It is
             asked as seldom as may be, for it traces a step.
     """
-    smaller = range(1, stage.sampling.batch_size)
-    return bisect_left(smaller, True, key=lambda size: not fits(with_batch(stage, size))) or None
+    together = patches_together(stage.augmentation)
+    smaller = range(together, stage.sampling.batch_size, together)
+    return together * bisect_left(smaller, True, key=lambda size: not fits(with_batch(stage, size))) or None
 
 
 def with_batch(stage: Stage, batch_size: int) -> Stage:

@@ -26,7 +26,7 @@ class RecordedFold(Frozen):
     """
 
     training: tuple[str, ...]
-    validation: tuple[str, ...] = Field(min_length=1)
+    validation: tuple[str, ...]
 
     @model_validator(mode="after")
     def _each_once(self) -> RecordedFold:

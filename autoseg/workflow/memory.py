@@ -14,6 +14,7 @@ from autoseg.fingerprint import Fingerprint
 from autoseg.memory import GIGABYTE
 from autoseg.phrases import by
 from autoseg.plan import Plan, Stage, with_settings
+from autoseg.plan.augmentation_checks import patches_together
 from autoseg.planner import Machine
 from autoseg.planner.derive import recorded
 from autoseg.planner.length import TAKES_LONG, takes_long
@@ -76,12 +77,13 @@ def check_memory(plan: Plan, stage_name: str, machine: Machine, asked: str, befo
     )
     path = f"stages.{stage_name}"
     if largest is not None:
-        smaller = f"--set {path}.sampling.batch_size={largest}"
+        smaller = f"--set {path}.sampling.batch_size={largest}, or plan for more memory (--memory GB)"
         raise PlanError(f"{what} The largest batch that fits is {largest}: {smaller}")
-    one = _needed_gb(plan, with_batch(stage, 1), machine)
+    fewest = patches_together(stage.augmentation)
+    least = _needed_gb(plan, with_batch(stage, fewest), machine)
     raise PlanError(
-        f"{what} Even a batch of 1 needs {one:.1f} GB. Set a smaller patch ({path}.sampling.patch_size) or fewer "
-        f"features ({path}.network.features), or plan for more memory (autoseg plan … --memory GB)."
+        f"{what} Even a batch of {fewest} needs {least:.1f} GB. Set a smaller patch ({path}.sampling.patch_size) or "
+        f"fewer features ({path}.network.features), or plan for more memory (autoseg plan … --memory GB)."
     )
 
 

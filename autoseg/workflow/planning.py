@@ -152,8 +152,8 @@ def _warn_of_short(plan: Plan, stage: str) -> None:
     seconds = float(facts["seconds_per_iteration"])
     if (done := iterations_done(minutes, seconds)) < FEWEST_ITERATIONS:
         logger.warning(
-            "warning: about %s of %s fit %s on this machine as it is now, and %d are the fewest that make a model "
-            "worth having; give it %s or more, or an idle machine",
+            "warning: about %s of %s fit %s on this machine as it was when it was timed, and %d are the fewest that "
+            "make a model worth having; give it %s or more, or time an idle machine, in another workspace (-w DIR)",
             counted(round(done, 1), "iteration"),
             stage,
             counted(minutes, "minute"),

@@ -26,7 +26,7 @@ from autoseg.dataset.folds import ONE_CASE, ONE_CASE_REMEDY
 from autoseg.errors import WorkspaceError
 from autoseg.files import write_json
 from autoseg.inference.model import FOLD
-from autoseg.phrases import listed, meant
+from autoseg.phrases import listed
 from autoseg.plan import Plan, read_plan
 from autoseg.preprocessing import PreparedCase, open_prepared, prepared_key
 from autoseg.workflow.fold_record import Asked, read_fold_record
@@ -255,5 +255,5 @@ def find_stage(plan: Plan, stage: str | None) -> str:
     if stage is None:
         return "3d_fullres" if "3d_fullres" in plan.stages else next(iter(plan.stages))
     if stage not in plan.stages:
-        raise WorkspaceError(f"plan '{plan.name}' has no stage '{stage}'{meant(stage, plan.stages)}")
+        raise WorkspaceError(f"plan '{plan.name}' has no stage '{stage}'. There is: {', '.join(plan.stages)}.")
     return stage

@@ -38,7 +38,7 @@ MISTAKES = [
     ("preprocess {data} -w {work} --stage 4d", "plan 'default' has no stage '4d'. There is: 2d, 3d_fullres."),
     ("train {data} -w {work} --stage 4d", "plan 'default' has no stage '4d'. There is: 2d, 3d_fullres."),
     ("run {data} -w {work} --stage 4d", "plan 'default' has no stage '4d'. There is: 2d, 3d_fullres."),
-    ("run {data} -w {work} --stage 3d_fulres", "plan 'default' has no stage '3d_fulres'; did you mean '3d_fullres'?"),
+    ("run {data} -w {work} --stage 3d_fulres", "plan 'default' has no stage '3d_fulres'. There is: 2d, 3d_fullres."),
     ("run {data} -w {new} --stage 3d_fulres --minutes 1", "no stage '3d_fulres'; did you mean '3d_fullres'?"),
     ("run {data} -w {new} --stage 4d", "no stage '4d'. There is: 2d, 3d_fullres, 3d_lowres, 3d_cascade."),
     ("run {data} -w {new} --like residual_unet_3d --stage 2d", "plan 'residual_unet_3d' has no stage '2d'. There is:"),

@@ -343,7 +343,7 @@ def test_an_image_that_is_gone(predictor, tmp_path):
     write(gone)
     cases = find_cases([tmp_path / "in"], 1)
     gone.unlink()
-    failure = f"case 'a': {gone}: no such file. Give the path of an image."
+    failure = f"case 'a': {gone} is missing; the model takes 1 channel (CT). Add the file, or leave the case out."
     assert predict_cases(predictor, cases, tmp_path / "out") == (0, 0, [failure])
 
 

@@ -211,6 +211,12 @@ FAULTS = [
         "stages.2d.sampling: a batch of 4096 patches of [32768, 32768] voxels fits no machine; give a smaller "
         "patch_size or batch_size",
     ),
+    (
+        "stages.2d.sampling.patch_size",
+        [1000000, 1000000],
+        "stages.2d.sampling: a batch of 2 patches of [1000000, 1000000] voxels fits no machine; give a smaller "
+        "patch_size or batch_size",
+    ),
     # networks
     (
         "stages.2d.network.features",
@@ -581,7 +587,6 @@ def test_a_plan_takes_the_place_of_nothing_else(tmp_path, place, problem):
         "training.seed=1180591620717411303424",
         "training.epochs=1000000000000000000000",
         "sampling.batch_size=1125899906842624",
-        "sampling.patch_size=[1000000,1000000]",
         "sampling.patch_size.0=1000000000000000000000000000000",
         "network.features=[4,99999999999]",
     ],

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from autoseg.errors import PlanError
+from autoseg.plan.augmentation import Blur, Copies, Noise
 from autoseg.plan.plan import Budget
 from autoseg.planner import derive_plan
 from autoseg.planner.memory import Memory, fit_batch, fit_patch, largest_batch, with_batch
@@ -171,3 +172,10 @@ def test_the_largest_batch_that_fits(hippocampus, unasked, planned, most, expect
 
     assert largest_batch(stage, fits) == expected
     assert len(asked) <= math.ceil(math.log2(planned))
+
+
+@pytest.mark.parametrize(("most", "expected"), [(8, 6), (6, 6), (3, 3), (2, None)])
+def test_a_patch_and_its_copies_stay_together(hippocampus, unasked, most, expected):
+    stage = with_batch(derive_plan(hippocampus, Budget(), unasked).stages["3d_fullres"], 9)
+    stage = stage.model_copy(update={"augmentation": (Copies(count=2, ways=((Blur(),), (Noise(),))),)})
+    assert largest_batch(stage, lambda smaller: smaller.sampling.batch_size <= most) == expected

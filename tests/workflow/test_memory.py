@@ -55,7 +55,8 @@ def test_what_does_not_fit_names_the_largest_batch_that_does(derived, machine, a
     patch = " × ".join(map(str, derived.stages["3d_fullres"].sampling.patch_size))
     assert str(raised.value) == (
         f"--set x: stage 3d_fullres with 4→8 features, batches of {batch_size} and patches of {patch} voxels needs "
-        f"{needed} of 8.0 GB. The largest batch that fits is 6: --set {STAGE}.batch_size=6"
+        f"{needed} of 8.0 GB. The largest batch that fits is 6: --set {STAGE}.batch_size=6, or plan for more memory "
+        "(--memory GB)"
     )
     assert len(asked) <= 2 + math.ceil(math.log2(batch_size + 1))
 

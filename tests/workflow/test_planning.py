@@ -136,7 +136,7 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(fingerprint):
     message = str(raised.value)
     assert message.startswith("--set stages.3d_fullres.sampling.batch_size=5000: stage 3d_fullres with ")
     assert "of 1.0 GB. The largest batch that fits is " in message
-    largest = int(message.rpartition("=")[2])
+    largest = int(message.rpartition("=")[2].partition(",")[0])
     assert make_plan(fingerprint, budget, settings=[f"stages.3d_fullres.sampling.batch_size={largest}"])
     with pytest.raises(PlanError, match=f"largest batch that fits is {largest}"):
         make_plan(fingerprint, budget, settings=[f"stages.3d_fullres.sampling.batch_size={largest + 1}"])
@@ -324,8 +324,9 @@ def test_too_little_time_is_told_in_measured_iterations(fingerprint, workspace, 
     monkeypatch.setattr(machine, "seconds_per_iteration", lambda stage, dataset, device: 3.0)
     plan_in_workspace(fingerprint, workspace, "default", Request(device="cpu", memory_gb=4.0, minutes=0.01))
     assert (
-        "warning: about 0.2 iterations of 3d_fullres fit 0.01 minutes on this machine as it is now, and 1000 are the "
-        "fewest that make a model worth having; give it 50 minutes or more, or an idle machine" in caplog.messages
+        "warning: about 0.2 iterations of 3d_fullres fit 0.01 minutes on this machine as it was when it was timed, "
+        "and 1000 are the fewest that make a model worth having; give it 50 minutes or more, or time an idle "
+        "machine, in another workspace (-w DIR)" in caplog.messages
     )
     caplog.clear()
     plan_in_workspace(fingerprint, workspace, "long", Request(device="cpu", memory_gb=4.0, minutes=50))
