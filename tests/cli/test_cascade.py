@@ -88,7 +88,7 @@ def test_the_folds_of_the_first_stage_are_trained_first(cascade, autoseg, conten
     assert again.code == 0 and again.err.count("trained already") == 6
     after = contents(work)
     assert {name for name in after if after[name] != before.get(name)} <= {"folds.json", "plans/default.json", "."}
-    assert again.out.endswith(ran.out[ran.out.index("fine, fold 1") :])
+    assert again.out == ""  # a line each, in its list, is all that is said of them
 
 
 def test_training_cases_are_seen_with_predictions_of_models_that_had_not_seen_them(cascade):

@@ -125,7 +125,7 @@ def test_a_wrong_number_of_channels(make_predictor):
         predictor.predict(voxels(channels=3), SPACING)
     assert str(raised.value) == (
         "the image has 3 channels; the model was trained on 2 (T1, FLAIR). "
-        "Give one file a channel (T1: NAME_0000, T2: NAME_0001), or one file that holds them all."
+        "Give one file a channel (T1: NAME_0000, FLAIR: NAME_0001), or one file that holds them all."
     )
 
 
