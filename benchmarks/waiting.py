@@ -99,7 +99,7 @@ def page(found: dict) -> str:
         f"Seconds of a training step, the mean of {STEPS}; of {found['rounds']} rounds the median (least to most). "
         f"{found['machine']}.",
         "",
-        "    python benchmarks/waiting.py",
+        f"    python benchmarks/waiting.py --rounds {found['rounds']}",
         "",
         f"| busy processes beside it | {' | '.join(WAYS)} |",
         f"|{'---|' * (1 + len(WAYS))}",
