@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +15,14 @@ from autoseg.dataset import Case, Labels, named_like, read_image, read_label_map
 from autoseg.evaluation import Scores
 from autoseg.reporting.overlay import Overlay, draw_overlays
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ROWS = 4
 
 
 def draw_cases(path: Path, cases: Sequence[Case], predictions: Path, scores: Scores, labels: Labels) -> None:
-    """Draws up to four scored cases, from the worst to the best.
+    """Draws up to four scored cases, from the worst to the best, each with its Dice and that of its worst target.
 
     Args:
         path: of the PNG.
@@ -27,16 +31,22 @@ def draw_cases(path: Path, cases: Sequence[Case], predictions: Path, scores: Sco
         scores: decide which cases are shown.
         labels: names of what is drawn.
     """
-    means = scores.table().mean(axis=1).dropna().sort_values()
+    table = scores.table()
+    means = table.mean(axis=1).dropna().sort_values()
     by_name = {case.name: case for case in cases}
     chosen = [str(means.index[place]) for place in spread(len(means), ROWS)]
     overlays = [
-        _overlay(by_name[name], predictions, f"Dice {means[name]:.3f}")
+        _overlay(by_name[name], predictions, _title(table.T[name].dropna()))
         for name in chosen
         if name in by_name and by_name[name].label
     ]
     if overlays:
         draw_overlays(path, overlays, labels)
+
+
+def _title(dice: pd.Series[float]) -> str:
+    worst = f", {dice.idxmin()} {dice.min():.3f}" if len(dice) > 1 else ""
+    return f"Dice {dice.mean():.3f}{worst}"
 
 
 def spread(count: int, most: int) -> list[int]:
