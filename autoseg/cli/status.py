@@ -9,10 +9,12 @@ import typer
 
 from autoseg.cli.display import show
 from autoseg.cli.options import PlanName, WorkspacePath, open_workspace
+from autoseg.errors import AutosegError, WorkspaceError
 from autoseg.phrases import in_time
 
 if TYPE_CHECKING:
     from autoseg.workflow.status import JobState
+    from autoseg.workflow.workspace import Workspace
 
 
 def status(
@@ -23,7 +25,6 @@ def status(
     plan: PlanName = "default",
 ) -> None:
     """Shows what is done, what is next, and how long it may take: a line a model."""
-    from autoseg.errors import WorkspaceError
     from autoseg.workflow.selection import read_selection
     from autoseg.workflow.status import list_states
 
@@ -33,7 +34,7 @@ def status(
     if not space.path.is_dir():
         raise WorkspaceError(f"{space.path}: no such workspace. 'autoseg run DATASET' makes one.")
     data = "DATASET" if dataset is None else str(dataset)
-    show(f"fingerprint: {'extracted' if space.fingerprint_file.is_file() else 'to extract'}")
+    show(f"fingerprint: {_fingerprint(space)}")
     if not space.plan_file(plan).is_file() and not any(space.plans_folder.glob("*.json")):
         show(f"plan: none yet\nnext: autoseg run {data} -w {space.path}")
         return
@@ -56,6 +57,18 @@ def status(
         show(f"next: autoseg select {data} -w {space.path} --plan {plan}")
     else:
         show(f"next: autoseg predict {file.parent} IMAGES -o FOLDER")
+
+
+def _fingerprint(workspace: Workspace) -> str:
+    from autoseg.fingerprint import read_fingerprint
+
+    if not workspace.fingerprint_file.is_file():
+        return "to extract"
+    try:
+        read_fingerprint(workspace.fingerprint_file)
+    except AutosegError as problem:
+        return f"damaged: {problem}"
+    return "extracted"
 
 
 def describe(state: JobState) -> str:

@@ -131,7 +131,7 @@ def _prepare(
     box, refined = None, None
     if refining is not None and focused is not None:
         rules = Rules(refining.previous, preprocessing, description.labels)
-        prediction = read_prediction(refining.predictions[case.name], image.grid.shape)
+        prediction = read_prediction(refining.predictions[case.name], image.grid.shape, description.labels)
         focus = find_focus(prediction, image.grid, rules)
         lost = find_lost(label_map, prediction, image.grid, focus, rules)
         image, box = masked(image, focus, refining.previous), focus.box

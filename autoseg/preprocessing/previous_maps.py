@@ -166,22 +166,26 @@ def report_lost(cases: Sequence[PreparedCase], refining: Refining) -> None:
     write_json(refining.maps / REPORT, report)
 
 
-def read_prediction(path: Path, shape: Shape) -> NDArray[np.integer]:
+def read_prediction(path: Path, shape: Shape, labels: Labels) -> NDArray[np.integer]:
     """Reads a label map that was predicted for an image, (z, y, x), in the values of the files.
 
     Args:
         path: of the map.
         shape: of the image.
+        labels: what may be predicted.
 
     Raises:
-        DatasetError: it cannot be read, or is another image's.
+        DatasetError: it cannot be read, is another image's, or holds other values.
     """
-    label_map, grid = read_label_map(path)
+    remedy = "Remove the folder it is in, and run the same command again: the cases are predicted anew."
+    try:
+        label_map, grid = read_label_map(path)
+    except DatasetError as problem:
+        raise DatasetError(f"{problem} It was predicted: {remedy[0].lower()}{remedy[1:]}") from None
     if grid.shape != tuple(shape):
-        raise DatasetError(
-            f"{path}: a prediction of {by(grid.shape)} voxels for an image of {by(shape)}. Remove the folder it is in, "
-            "and run the same command again: the cases are predicted anew."
-        )
+        raise DatasetError(f"{path}: a prediction of {by(grid.shape)} voxels for an image of {by(shape)}. {remedy}")
+    if unknown := labels.undeclared(np.unique(label_map).tolist()):
+        raise DatasetError(f"{path}: {unknown}. {remedy}")
     return label_map
 
 
@@ -190,7 +194,7 @@ def _prepare_map(
 ) -> None:
     path, placement = predictions[case.name], case.placement
     source = describe_source(path)
-    class_map = prepare_labels(read_prediction(path, placement.native_shape), placement, labels, label_order)
+    class_map = prepare_labels(read_prediction(path, placement.native_shape, labels), placement, labels, label_order)
     _record_path(case).unlink(missing_ok=True)
     write_array(case.previous_path, class_map[None], patch_size)
     record = MapRecord(prediction=source, placement=placement, size=case.previous_path.stat().st_size)

@@ -79,4 +79,7 @@ def test_no_workspace(autoseg, tmp_path):
     assert f"{tmp_path / 'none'}: no such workspace. 'autoseg run DATASET' makes one." in ran.err
     assert "give a workspace (-w DIR), or the dataset whose default workspace is meant" in autoseg("status").err
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "fingerprint.json").write_text("[]")
+    assert "fingerprint: damaged: " in autoseg("status", "-w", tmp_path / "empty").out
+    (tmp_path / "empty" / "fingerprint.json").unlink()
     assert "plan: none yet" in autoseg("status", "-w", tmp_path / "empty").out

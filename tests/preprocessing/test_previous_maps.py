@@ -172,6 +172,20 @@ def test_a_case_of_which_nothing_is_found_is_named_and_kept_whole(prepare, predi
 
 
 @pytest.mark.parametrize("previous", [{}, {"as_channels": False, "crop": CropAround()}])
+def test_a_prediction_that_is_damaged(prepare, predictions, previous):
+    """It is made anew once it is removed; the dataset, which other messages send people to, is not at fault."""
+    remedy = "emove the folder it is in, and run the same command again: the cases are predicted anew."
+    write_label_map(predictions["a"], np.full(GRID.shape, 9, dtype=np.uint8), GRID)
+    with pytest.raises(DatasetError, match=r"a\.nii\.gz: the label map holds value 9, which .* not declare") as raised:
+        prepare(**previous)
+    assert remedy in str(raised.value)
+    predictions["a"].write_bytes(predictions["a"].read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"a\.nii\.gz: ") as raised:
+        prepare(**previous)
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize("previous", [{}, {"as_channels": False, "crop": CropAround()}])
 def test_a_prediction_of_another_image(prepare, predictions, previous):
     write_label_map(predictions["a"], np.zeros((2, 3, 4), dtype=np.uint8), plain_grid((2, 3, 4), (1.0, 1.0, 1.0)))
     with pytest.raises(DatasetError, match=r"a\.nii\.gz: a prediction of 2 × 3 × 4 voxels for an image of 8 × 10 × 12"):
