@@ -15,6 +15,7 @@ from autoseg.inference.cascade import read_prepared
 from autoseg.inference.sliding_window import predict_rows
 from autoseg.preprocessing import PreparedCase
 from autoseg.progress import Step
+from autoseg.training import processes
 from autoseg.training.losses import make_target
 from autoseg.training.patch_validation import PatchScores, overlap_and_size
 from autoseg.training.step import Learner
@@ -31,13 +32,18 @@ def validate_on_cases(
         learner: its network.
         cases: the first of the validation cases, as many as the plan says.
         dataset: its channels and labels.
-        step: told of every finished share of a case.
+        step: told of every finished share of a case; of several processes, which may come by a case in different
+            ways, of every case.
 
     Returns:
         The loss, the mean over the cases; per target the mean Dice over the cases in which it is or was predicted.
     """
     learner.network.eval()
-    found = [_score(learner, case, dataset, step) for case in cases]
+    alone, found = processes.count() == 1, []
+    for case in cases:
+        found.append(_score(learner, case, dataset, step if alone else None))
+        if step is not None and not alone:
+            step(1.0, case.name)
     dice = {}
     for place, name in enumerate(dataset.labels.targets):
         known = [one[place] for _, one in found if one[place] is not None]
