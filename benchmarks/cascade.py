@@ -289,6 +289,12 @@ def page(found: dict) -> str:
         f"{sum(not case['found'] for case in lost['cases'].values())} of {len(lost['cases'])} cases the first stage "
         "found nothing, and the whole image was taken.",
     ]
+    seen = (
+        "with nnU-Net's augmentation of it, borders moved and components dropped"
+        if "--vary-previous" in found["command"]
+        else "as it is, as the planner has it in short trainings"
+    )
+    lines += ["", f"The cascade is trained to see the prediction of the low resolution {seen}."]
     if "unseen" in found:
         told = "; ".join(
             f"{name} {one['seconds']:.0f} s, Dice {one['dice']:.3f}" for name, one in found["unseen"].items()

@@ -43,7 +43,7 @@ def augmentation(
     patch has few slices; in 2-D by any angle, but ±15° where the patch is elongated. What was 0 because
     a channel is normalised inside a mask stays 0. A predicted input is varied, too, but not in a short training:
     a network that has seen organs without a prediction of them goes by images alone, and has too little time to learn
-    enough from these (benchmarks/results/cascade.md).
+    enough from these (benchmarks/results/cascade.md and cascade_varied.md).
 
     Args:
         patch_size: voxels, 2 or 3 axes.
