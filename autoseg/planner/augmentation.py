@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from autoseg.phrases import by
 from autoseg.plan.augmentation import (
@@ -27,6 +28,16 @@ from autoseg.planner.spacing import ANISOTROPY
 
 ELONGATED = 1.5  # a 2-D patch this many times longer than wide is not turned far
 UPRIGHT_DEGREES = 30.0  # the most that patients who lie as they lie are turned
+
+
+class _Turns(NamedTuple):
+    """How far a patch is turned, about how many axes; why, and what would be otherwise."""
+
+    degrees: float
+    axes: int
+    in_plane: bool
+    why: str
+    alternative: str
 
 
 def augmentation(
@@ -55,32 +66,16 @@ def augmentation(
 
     Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, Supplementary Note 4; figures of nnU-Net v2.
     """
-    longest = max(patch_size)
-    in_plane = len(patch_size) == 3 and longest / patch_size[0] > ANISOTROPY
-    if in_plane:
-        degrees, rotations = 180.0, 1
-        why = "it has few slices, so it is turned and scaled only within slices, by any angle"
-    elif len(patch_size) == 3:
-        degrees, rotations = 30.0, 3
-        why = "it is turned by up to 30° about each axis"
-    elif longest / min(patch_size) > ELONGATED:
-        degrees, rotations = 15.0, 1
-        why = "it is elongated, so it is turned by up to 15° only"
-    else:
-        degrees, rotations = 180.0, 1
-        why = "it is turned by any angle"
-    alternative = _other_turns(patch_size)
-    if upright and degrees > UPRIGHT_DEGREES:
-        degrees = UPRIGHT_DEGREES
-        why = f"in a short training it is turned by up to {degrees:.0f}° within slices, for patients stay as they lie"
-        alternative = "In a long training it would be turned by any angle."
+    turns = _turns(patch_size, upright)
     transforms: tuple[Transform, ...] = (
-        Spatial(rotation_degrees=(Range(low=-degrees, high=degrees),) * rotations, in_plane=in_plane),
+        Spatial(
+            rotation_degrees=(Range(low=-turns.degrees, high=turns.degrees),) * turns.axes, in_plane=turns.in_plane
+        ),
         Noise(),
         Blur(),
         Brightness(),
         Contrast(),
-        LowResolution(in_plane=in_plane),
+        LowResolution(in_plane=turns.in_plane),
         Gamma(probability=0.1, inverted=True),
         Gamma(probability=0.3),
     )
@@ -91,7 +86,7 @@ def augmentation(
         transforms += (ZeroOutside(channels=masked),)
     if refines and not short:
         transforms += (PreviousBinary(), PreviousComponents())
-    reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {why}."
+    reason = f"nnU-Net's variations of shape and intensity. The patch is {by(patch_size)} voxels: {turns.why}."
     if refines and short:
         reason += " What the other stage predicted is left as it is, so that a short training learns to rely on it."
     elif refines:
@@ -102,7 +97,30 @@ def augmentation(
     if masked:
         reason += " The surroundings, which normalisation left at 0, stay 0."
         facts["zero_outside"] = masked
-    return Decided(transforms, "augmentation", facts, reason, alternative)
+    return Decided(transforms, "augmentation", facts, reason, turns.alternative)
+
+
+def _turns(patch_size: Sequence[int], upright: bool) -> _Turns:
+    """By the shape of the patch, and less far where patients stay as they lie."""
+    longest = max(patch_size)
+    in_plane = len(patch_size) == 3 and longest / patch_size[0] > ANISOTROPY
+    if in_plane:
+        degrees, axes = 180.0, 1
+        why = "it has few slices, so it is turned and scaled only within slices, by any angle"
+    elif len(patch_size) == 3:
+        degrees, axes = 30.0, 3
+        why = "it is turned by up to 30° about each axis"
+    elif longest / min(patch_size) > ELONGATED:
+        degrees, axes = 15.0, 1
+        why = "it is elongated, so it is turned by up to 15° only"
+    else:
+        degrees, axes = 180.0, 1
+        why = "it is turned by any angle"
+    if upright and degrees > UPRIGHT_DEGREES:
+        within = f"by up to {UPRIGHT_DEGREES:.0f}° within slices"
+        why = f"in a short training it is turned {within}, for patients stay as they lie"
+        return _Turns(UPRIGHT_DEGREES, axes, in_plane, why, "In a long training it would be turned by any angle.")
+    return _Turns(degrees, axes, in_plane, why, _other_turns(patch_size))
 
 
 def _other_turns(patch_size: Sequence[int]) -> str:

@@ -183,26 +183,29 @@ def test_whole_numbers_stored_as_floating_point_are_accepted(tmp_path):
     assert found.tolist() == [[[0, 1, 2, -5]]]
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")])
-def test_other_floating_point_values_are_refused(tmp_path, value, shown):
+FRACTION = (
+    "which is not a whole number (2 voxels are not). Resample label maps by nearest neighbour only, and store integers."
+)
+TOO_LARGE = (
+    "which is too large for a label. Give labels numbers of 32 bits, there and in dataset.json, and store integers."
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "complaint"),
+    [
+        (0.5, "0.5", FRACTION),
+        (np.nan, "nan", FRACTION),
+        (np.inf, "inf", FRACTION),
+        (1e12, "1e+12", TOO_LARGE),
+        (-1e30, "-1e+30", TOO_LARGE),
+    ],
+)
+def test_other_floating_point_values_are_refused(tmp_path, value, shown, complaint):
     path = itk(np.array([[[0.0, 1.0, value, value]]], np.float32), tmp_path / "l.nii.gz")
     with pytest.raises(DatasetError) as raised:
         read_label_map(path)
-    assert str(raised.value) == (
-        f"{path}: the label map holds {shown}, which is not a whole number (2 voxels are not). "
-        "Resample label maps by nearest neighbour only, and store integers."
-    )
-
-
-@pytest.mark.parametrize(("value", "shown"), [(1e12, "1e+12"), (-1e30, "-1e+30")])
-def test_whole_numbers_too_large_for_labels(tmp_path, value, shown):
-    path = itk(np.array([[[0.0, 1.0, value, value]]], np.float32), tmp_path / "l.nii.gz")
-    with pytest.raises(DatasetError) as raised:
-        read_label_map(path)
-    assert str(raised.value) == (
-        f"{path}: the label map holds {shown}, which is too large for a label. "
-        "Give labels numbers of 32 bits, there and in dataset.json, and store integers."
-    )
+    assert str(raised.value) == f"{path}: the label map holds {shown}, {complaint}"
 
 
 def test_a_label_map_has_one_channel(tmp_path):
